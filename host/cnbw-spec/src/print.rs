@@ -1,0 +1,1 @@
+//! Prints TOML as the reference lifecycle's encoder does.
