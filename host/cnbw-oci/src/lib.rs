@@ -1,3 +1,13 @@
 //! OCI images: digests, documents, reproducible layers, layouts and archives.
 //!
-//! This crate never uses the network. Start reading at `image`.
+//! This crate never uses the network, the clock or the environment. Start reading at [`image`]; new layers are made
+//! with [`layer`], names are read with [`reference`](mod@reference).
+
+pub mod compress;
+pub mod config;
+pub mod descriptor;
+pub mod digest;
+pub mod image;
+pub mod layer;
+pub mod manifest;
+pub mod reference;
