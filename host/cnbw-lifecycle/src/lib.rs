@@ -3,5 +3,13 @@
 //! This crate never prints, never names the WebAssembly engine, never names HTTP.
 //! Start reading at [`ports`].
 
+pub mod analyze;
+pub mod cache;
 pub mod event;
+pub mod export;
 pub mod ports;
+pub mod rebase;
+pub mod resolve;
+pub mod restore;
+pub mod run_image;
+pub mod tree;
