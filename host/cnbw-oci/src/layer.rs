@@ -24,6 +24,10 @@ use crate::digest::DiffId;
 use crate::image::{LayerContent, NewLayer};
 use crate::manifest::Family;
 
+mod header;
+#[cfg(test)]
+mod tests;
+mod walk;
 mod write;
 
 pub use write::LayerWriter;

@@ -3,6 +3,7 @@
 //! This crate never uses the network, the clock or the environment. Start reading at [`image`]; new layers are made
 //! with [`layer`], names are read with [`reference`](mod@reference).
 
+mod blob;
 pub mod compress;
 pub mod config;
 pub mod descriptor;
@@ -11,3 +12,4 @@ pub mod image;
 pub mod layer;
 pub mod manifest;
 pub mod reference;
+pub mod scratch;
