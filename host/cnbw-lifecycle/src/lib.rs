@@ -4,12 +4,21 @@
 //! Start reading at [`ports`].
 
 pub mod analyze;
+pub mod buildpacks;
 pub mod cache;
+pub mod detect;
 pub mod event;
 pub mod export;
+pub mod order;
 pub mod ports;
+pub mod programs;
 pub mod rebase;
 pub mod resolve;
 pub mod restore;
 pub mod run_image;
 pub mod tree;
+
+mod assemble;
+mod files;
+mod guest_tree;
+mod layers_dir;
