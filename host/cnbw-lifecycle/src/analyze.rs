@@ -1,15 +1,18 @@
 //! Analysis: reads the images that a build starts from.
 
-use std::path::Path;
-
-use cnbw_oci::descriptor::Platform;
-use cnbw_oci::image::{Image, ImageSource, StoreError};
-use cnbw_spec::analyzed::Analyzed;
+use cnbw_oci::descriptor::{Descriptor, Platform};
+use cnbw_oci::digest::DiffId;
+use cnbw_oci::image::{Image, ImageSource, StoreError, StoreErrorKind};
+use cnbw_oci::reference::{RegistryRef, Version};
+use cnbw_spec::analyzed::{Analyzed, AnalyzedRunImage};
 use cnbw_spec::api::PlatformApi;
+use cnbw_spec::labels::{LIFECYCLE_METADATA, LifecycleMetadata, parse_lifecycle_metadata};
+use cnbw_spec::target::TargetMetadata;
 
-use crate::event::Phase;
+use crate::event::Event;
 use crate::ports::Events;
-use crate::restore::ExtractError;
+use crate::restore::{Destination, ExtractError, ExtractLimits, extract};
+use crate::run_image::{scratch_image, target_of};
 use crate::tree::Tree;
 
 /// How an image of some place is identified in documents and labels.
@@ -90,6 +93,14 @@ pub enum AnalyzeError {
         /// The run image.
         name: String,
     },
+    /// The previous image lacks the layer that its label names.
+    #[error("the previous image `{}` has no layer `{}`, in which its SBOM files should be", name.escape_debug(), sha.escape_debug())]
+    NoSbomLayer {
+        /// The previous image.
+        name: String,
+        /// The diff ID of the layer.
+        sha: String,
+    },
     /// The SBOM files of the previous image could not be brought back.
     #[error("cannot restore the SBOM layer of the previous image")]
     Sbom {
@@ -100,8 +111,220 @@ pub enum AnalyzeError {
 
 /// Reads previous image and run image, and brings back the SBOM files of the former.
 pub fn analyze(request: &AnalyzeRequest<'_>, events: &dyn Events) -> Result<Analysis, AnalyzeError> {
-    let _ = (request, events, Phase::Analyze, Path::new(""));
-    Err(AnalyzeError::NoOs {
-        name: String::new(),
+    let mut document = Analyzed {
+        previous_image: Some(String::new()),
+        run_image: Some(AnalyzedRunImage::default()),
+        ..Analyzed::default()
+    };
+    let previous_image = match &request.previous_image {
+        Some(previous) => read_previous(previous, request.platform.as_ref(), events)?,
+        None => None,
+    };
+    let previous_image = previous_image.map(|previous| {
+        document.previous_image = Some(previous.reference);
+        document.metadata = previous.metadata;
+        previous.image
+    });
+    if let Some(image) = &previous_image {
+        restore_sboms(request, image, &document.metadata, events)?;
+    }
+    let run_image = read_run_image(request, events)?;
+    if let Some((image, entry)) = &run_image {
+        let has_target = request.platform_api >= PlatformApi::V0_12;
+        let target = has_target.then(|| target_of(&image.config));
+        if target.as_ref().is_some_and(|target| target.os.is_empty()) {
+            return Err(AnalyzeError::NoOs {
+                name: image.name.clone(),
+            });
+        }
+        document.run_image = Some(AnalyzedRunImage {
+            target,
+            image: entry.image.clone().filter(|_| has_target),
+            ..entry.clone()
+        });
+    } else if let Some(RunImageRequest::Named(run_image)) = &request.run_image {
+        // A missing run image leaves the reference empty; the name and a target for the platform stay.
+        document.run_image = Some(missing_run_image(request, run_image));
+    }
+    Ok(Analysis {
+        document,
+        previous_image,
+        run_image: run_image.map(|(image, _)| image),
     })
 }
+
+struct Previous {
+    image: Image,
+    reference: String,
+    metadata: LifecycleMetadata,
+}
+
+/// Reads the previous image. One that is missing, damaged or of unknown making is as good as none.
+fn read_previous(
+    request: &ImageRequest<'_>,
+    platform: Option<&Platform>,
+    events: &dyn Events,
+) -> Result<Option<Previous>, AnalyzeError> {
+    let ignore = |name: &str, why: &str| {
+        let text = format!("Ignoring image \"{name}\" because it {why}");
+        events.emit(Event::Info(&text));
+        Ok(None)
+    };
+    let image = match open(request, platform, "previous image", events) {
+        Ok(Some(image)) => image,
+        Ok(None) => return Ok(None),
+        Err(AnalyzeError::Image { source, .. }) if source.kind == StoreErrorKind::Invalid => {
+            return ignore(request.name, "was corrupt");
+        }
+        Err(error) => return Err(error),
+    };
+    if image.manifest.layers.len() != image.config.rootfs.diff_ids.len() {
+        return ignore(&image.name, "was corrupt");
+    }
+    let label = image.config.label(LIFECYCLE_METADATA).unwrap_or_default();
+    let metadata = match label {
+        "" => LifecycleMetadata::default(),
+        label => match parse_lifecycle_metadata(label) {
+            Ok(metadata) => metadata,
+            Err(error) => return ignore(&image.name, &format!("has no usable metadata: {error}")),
+        },
+    };
+    let reference = identify(&image, request.identity);
+    Ok(Some(Previous {
+        image,
+        reference,
+        metadata,
+    }))
+}
+
+fn read_run_image(
+    request: &AnalyzeRequest<'_>,
+    events: &dyn Events,
+) -> Result<Option<(Image, AnalyzedRunImage)>, AnalyzeError> {
+    let (image, identity) = match &request.run_image {
+        None => return Ok(None),
+        Some(RunImageRequest::Scratch(platform)) => (scratch_image(platform), Identity::Digest),
+        Some(RunImageRequest::Named(named)) => {
+            match open(named, request.platform.as_ref(), "run image", events)? {
+                Some(image) => (image, named.identity),
+                None => return Ok(None),
+            }
+        }
+    };
+    let entry = AnalyzedRunImage {
+        reference: identify(&image, identity),
+        image: (identity != Identity::Digest).then(|| image.name.clone()),
+        ..AnalyzedRunImage::default()
+    };
+    Ok(Some((image, entry)))
+}
+
+fn missing_run_image(request: &AnalyzeRequest<'_>, run_image: &ImageRequest<'_>) -> AnalyzedRunImage {
+    let has_target = request.platform_api >= PlatformApi::V0_12;
+    let platform = request.platform.clone().unwrap_or_default();
+    AnalyzedRunImage {
+        image: has_target.then(|| run_image.name.to_owned()),
+        target: has_target.then(|| TargetMetadata {
+            os: platform.os,
+            arch: platform.architecture,
+            variant: platform.variant,
+            ..TargetMetadata::default()
+        }),
+        ..AnalyzedRunImage::default()
+    }
+}
+
+fn open(
+    request: &ImageRequest<'_>,
+    platform: Option<&Platform>,
+    role: &'static str,
+    events: &dyn Events,
+) -> Result<Option<Image>, AnalyzeError> {
+    let opened = request.source.open(request.name, platform);
+    let image = opened.map_err(|source| AnalyzeError::Image {
+        role,
+        name: request.name.to_owned(),
+        source,
+    })?;
+    match image {
+        Some(image) => {
+            let text = format!("Found image with identifier \"{}\"", identify(&image, request.identity));
+            events.emit(Event::Debug(&text));
+            Ok(Some(image))
+        }
+        None => {
+            let text = format!("Image with name \"{}\" not found", request.name);
+            events.emit(Event::Info(&text));
+            Ok(None)
+        }
+    }
+}
+
+/// What identifies an image in documents and labels.
+pub fn identify(image: &Image, identity: Identity) -> String {
+    let digest = image.descriptor.digest;
+    match identity {
+        Identity::Digest => digest.to_string(),
+        Identity::Path => format!("{}@{digest}", image.name),
+        Identity::Registry => match image.name.parse::<RegistryRef>() {
+            Ok(reference) => RegistryRef {
+                version: Version::Digest(digest.digest()),
+                ..reference
+            }
+            .to_string(),
+            Err(_) => format!("{}@{digest}", image.name),
+        },
+    }
+}
+
+/// Unpacks the SBOM layer of the previous image; restoring copies from it what is still true.
+fn restore_sboms(
+    request: &AnalyzeRequest<'_>,
+    image: &Image,
+    metadata: &LifecycleMetadata,
+    events: &dyn Events,
+) -> Result<(), AnalyzeError> {
+    let sha = metadata.sbom.as_deref().unwrap_or_default();
+    if sha.is_empty() || request.skip_layers || request.platform_api < PlatformApi::V0_8 {
+        return Ok(());
+    }
+    events.emit(Event::Info("Restoring data for SBOM from previous image"));
+    let blob = find_layer(image, sha).ok_or_else(|| AnalyzeError::NoSbomLayer {
+        name: image.name.clone(),
+        sha: sha.to_owned(),
+    })?;
+    let failed = |source| AnalyzeError::Image {
+        role: "previous image",
+        name: image.name.clone(),
+        source,
+    };
+    let blob = image.blobs.open(blob).map_err(failed)?;
+    let tar = cnbw_oci::compress::open(blob).map_err(|source| AnalyzeError::Sbom {
+        source: ExtractError::Read { source },
+    })?;
+    let destination = Destination {
+        layers: request.layers.dir,
+        path: request.layers.path,
+        place: &["sbom", "launch"],
+    };
+    match extract(tar, &destination, ExtractLimits::SBOM) {
+        // An image of another layers directory, or of other making: its files are of no use here.
+        Err(error @ ExtractError::Refused { .. }) => {
+            let text = format!("Not restoring the SBOM of the previous image: {error}");
+            events.emit(Event::Warning(&text));
+            Ok(())
+        }
+        result => result.map_err(|source| AnalyzeError::Sbom { source }),
+    }
+}
+
+/// The blob of an image's layer with this diff ID.
+pub(crate) fn find_layer<'i>(image: &'i Image, diff_id: &str) -> Option<&'i Descriptor> {
+    let wanted: DiffId = diff_id.parse().ok()?;
+    let diff_ids = &image.config.rootfs.diff_ids;
+    let index = diff_ids.iter().position(|found| *found == wanted)?;
+    image.manifest.layers.get(index)
+}
+
+#[cfg(test)]
+mod tests;

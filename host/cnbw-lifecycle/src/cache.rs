@@ -11,6 +11,13 @@ use cnbw_oci::image::StoreError;
 use cnbw_oci::layer::{LayerBlob, LayerError, LayerOptions};
 use cnbw_spec::labels::BuildpackLayers;
 
+mod directory;
+mod image;
+mod metadata;
+
+pub use directory::DirectoryCache;
+pub use image::ImageCache;
+
 /// What a cache says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CacheMetadata {
@@ -82,6 +89,12 @@ pub enum CacheError {
     Layer {
         /// The cause.
         source: LayerError,
+    },
+    /// The layers of the build could not be read.
+    #[error("cannot read the layers that should be cached")]
+    Layers {
+        /// The cause.
+        source: Box<crate::export::ExportError>,
     },
     /// The metadata cannot be written down.
     #[error("metadata of the cache cannot be written: {reason}")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cap_std::fs::Dir;
 use cnbw_oci::digest::DiffId;
-use cnbw_oci::image::{Image, ImageSink, StoreError, WrittenImage};
+use cnbw_oci::image::{Image, StoreError, WrittenImage};
 use cnbw_oci::layer::{LayerError, Owner};
 use cnbw_spec::api::PlatformApi;
 use cnbw_spec::document::DocumentError;
@@ -14,13 +14,18 @@ use cnbw_spec::metadata::{BomEntry, BuildMetadata};
 use cnbw_spec::project_metadata::ProjectMetadata;
 use cnbw_spec::run::RunImageNames;
 
-use crate::cache::{Cache, CacheError};
-use crate::ports::Events;
 use crate::tree::Tree;
 
+mod cache;
 mod glob;
+mod image;
+mod layers;
+mod plan;
+mod slices;
 
+pub use cache::{CacheRequest, fill_cache};
 pub use glob::GlobError;
+pub use image::export;
 
 /// The launcher that goes into the image.
 #[derive(Clone, Debug)]
@@ -144,6 +149,14 @@ pub enum ExportError {
         /// The layer, as `buildpack:layer`.
         layer: String,
     },
+    /// The layers directory of a buildpack could not be read.
+    #[error("cannot read the layers directory of buildpack `{}`", buildpack.escape_debug())]
+    LayersDir {
+        /// Id of the buildpack.
+        buildpack: String,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// A pattern of a slice is malformed.
     #[error("a slice cannot be made")]
     Slice {
@@ -206,41 +219,5 @@ fn list(names: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// Makes the image and hands it to the sink. Nothing is written under its names before everything is there.
-pub fn export(
-    request: &ExportRequest<'_>,
-    sink: &dyn ImageSink,
-    events: &dyn Events,
-) -> Result<Exported, ExportError> {
-    let _ = (request, sink, events);
-    Err(ExportError::NothingToReuse {
-        layer: String::new(),
-    })
-}
-
-/// What filling the cache is given.
-#[derive(Debug)]
-pub struct CacheRequest<'a> {
-    /// Version of the Platform API.
-    pub platform_api: PlatformApi,
-    /// Buildpacks of the group, in order.
-    pub group: &'a [GroupElement],
-    /// The layers directory.
-    pub layers: &'a Tree<'a>,
-    /// Who owns the cached files.
-    pub owner: Owner,
-    /// A private directory for temporary files.
-    pub scratch: &'a Dir,
-}
-
-/// Replaces the cache by this build's layers with `cache = true`.
-///
-/// A layer that cannot be cached is a warning, not a failure; callers treat the failure of all in the same way.
-pub fn fill_cache(
-    request: &CacheRequest<'_>,
-    cache: &dyn Cache,
-    events: &dyn Events,
-) -> Result<(), CacheError> {
-    let _ = (request, cache, events);
-    Ok(())
-}
+#[cfg(test)]
+mod tests;
