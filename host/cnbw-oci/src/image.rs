@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 use crate::compress::Compression;
@@ -43,11 +43,59 @@ pub enum StoreErrorKind {
     Io,
 }
 
+impl StoreError {
+    /// A rule was broken by what was read, or cannot be kept by what is to be written.
+    pub fn invalid(
+        action: &'static str,
+        subject: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self {
+            action,
+            subject: subject.into(),
+            reason: reason.into(),
+            kind: StoreErrorKind::Invalid,
+            source: None,
+        }
+    }
+
+    /// Reading or writing failed. Readers of this crate report a broken rule as [`io::ErrorKind::InvalidData`].
+    pub fn io(action: &'static str, subject: impl Into<String>, source: io::Error) -> Self {
+        // Not every kind matters here, and there will be more of them.
+        let kind = if source.kind() == io::ErrorKind::PermissionDenied {
+            StoreErrorKind::Denied
+        } else if source.kind() == io::ErrorKind::InvalidData {
+            StoreErrorKind::Invalid
+        } else {
+            StoreErrorKind::Io
+        };
+        Self {
+            action,
+            subject: subject.into(),
+            reason: source.to_string(),
+            kind,
+            source: None,
+        }
+    }
+
+    /// Adds a cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+}
+
 /// Delivers blobs by descriptor. Bytes are checked against digest and size while they are read:
 /// a reader that was read to its end without an error delivered exactly the blob.
 pub trait Blobs: Send + Sync + Debug {
     /// Opens a blob.
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, StoreError>;
+
+    /// Registry and repository that hold the blobs, if one does: a sink at the same registry then needs no bytes.
+    fn home(&self) -> Option<(&str, &str)> {
+        None
+    }
 }
 
 /// An image that was found: its documents are here, its blobs come on demand.
@@ -131,4 +179,25 @@ pub trait ImageSink: Send + Sync + Debug {
     /// Writes blobs, config and manifest, and then the names (tags) last, all of them or none.
     /// Blobs that the place has already are not sent again. `layers` and `config` were checked by the caller.
     fn write(&self, image: NewImage, names: &[String]) -> Result<WrittenImage, StoreError>;
+}
+
+/// What was written when several images came with an index over them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenIndex {
+    /// Descriptor of the index.
+    pub index: Descriptor,
+    /// The images, in the order in which they were given.
+    pub images: Vec<WrittenImage>,
+}
+
+/// A place that keeps several images under one name, one for each platform.
+pub trait IndexSink: ImageSink {
+    /// Writes the images and an index over them, and then the names, all of them or none.
+    ///
+    /// The images are of one family, and no two for one platform.
+    fn write_index(
+        &self,
+        images: Vec<NewImage>,
+        names: &[String],
+    ) -> Result<WrittenIndex, StoreError>;
 }

@@ -1,0 +1,313 @@
+//! A registry as it presented itself: scheme, challenge, and the credential that we have for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ureq::http::Method;
+
+use crate::challenge::Challenge;
+use crate::content::Content;
+use crate::error::{RegistryError, shown};
+use crate::keychain::{Credential, KeychainError};
+use crate::options::Options;
+use crate::origin::{Origin, Scheme, allows_http, is_loopback};
+use crate::transport::{Answer, Failure, Outgoing, Reach, Transport};
+
+/// What is known of a registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    /// Its name in references.
+    pub(crate) registry: String,
+    /// Scheme and address that it answers on.
+    pub(crate) origin: Origin,
+    /// What it asked for when it was asked for nothing.
+    pub(crate) challenge: Challenge,
+    /// What we have to answer with.
+    pub(crate) credential: Option<Credential>,
+    /// Why we may have no credential although one is configured.
+    pub(crate) note: Option<String>,
+    /// How connections to it are checked.
+    pub(crate) reach: Reach,
+    /// Other sites that may see the credential.
+    pub(crate) token_hosts: Vec<String>,
+}
+
+impl Host {
+    /// Texts that must not be shown.
+    pub(crate) fn secrets(&self) -> Vec<String> {
+        self.credential
+            .as_ref()
+            .map(Credential::secrets)
+            .unwrap_or_default()
+    }
+
+    /// Adds to a refusal what the user cannot see: that we came without a credential, and why.
+    pub(crate) fn with_note(&self, said: String) -> String {
+        match (&self.credential, &self.note) {
+            (Some(_), _) => said,
+            (None, Some(note)) => format!("{said} (asked without credentials: {note})"),
+            (None, None) => format!("{said} (asked without credentials: none are configured)"),
+        }
+    }
+}
+
+/// Which connection to a registry is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    registry: String,
+    credential: Option<Credential>,
+    insecure: bool,
+}
+
+/// Registries that were met already.
+#[derive(Debug, Default)]
+pub(crate) struct Hosts {
+    met: Mutex<HashMap<Key, Arc<Mutex<Option<Arc<Host>>>>>>,
+}
+
+impl Hosts {
+    /// Returns what is known of a registry; the first time it is asked.
+    pub(crate) fn get(
+        &self,
+        registry: &str,
+        repository: &str,
+        options: &Options,
+        transport: &Transport,
+    ) -> Result<Arc<Host>, RegistryError> {
+        let insecure = is_insecure(&options.insecure, registry, repository);
+        let (credential, note) = credential(options, registry, repository)?;
+        let key = Key {
+            registry: registry.to_owned(),
+            credential: credential.clone(),
+            insecure,
+        };
+        let place = {
+            let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(met.entry(key).or_default())
+        };
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(host) = place.as_ref() {
+            return Ok(Arc::clone(host));
+        }
+        let (origin, reach, challenge) = meet(registry, insecure, options, transport)?;
+        let host = Arc::new(Host {
+            registry: registry.to_owned(),
+            origin,
+            challenge,
+            credential,
+            note,
+            reach,
+            token_hosts: options.token_hosts.clone(),
+        });
+        *place = Some(Arc::clone(&host));
+        Ok(host)
+    }
+}
+
+/// Returns whether a reference begins as one of the listed ones.
+fn is_insecure(listed: &[String], registry: &str, repository: &str) -> bool {
+    let full = format!("{registry}/{repository}");
+    listed
+        .iter()
+        .any(|begin| !begin.is_empty() && full.starts_with(begin.as_str()))
+}
+
+/// Looks up the credential. A helper that fails is no reason to stop: the registry may be public.
+fn credential(
+    options: &Options,
+    registry: &str,
+    repository: &str,
+) -> Result<(Option<Credential>, Option<String>), RegistryError> {
+    match options.keychain.credential(registry, repository) {
+        Ok(credential) => Ok((credential, None)),
+        Err(error @ KeychainError::Helper { .. }) => {
+            let mut note = error.to_string();
+            if let Some(source) = std::error::Error::source(&error) {
+                note = format!("{note}: {source}");
+            }
+            Ok((None, Some(shown(&note, &[]))))
+        }
+        Err(source) => Err(RegistryError::Credentials {
+            registry: registry.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Finds out how a registry wants to be talked to.
+///
+/// TLS first, except on this machine, where nobody stands between and a second try costs time.
+fn meet(
+    registry: &str,
+    insecure: bool,
+    options: &Options,
+    transport: &Transport,
+) -> Result<(Origin, Reach, Challenge), RegistryError> {
+    let tls = if insecure {
+        Reach::Lax
+    } else {
+        Reach::Registry
+    };
+    let ways: &[(Scheme, Reach)] = if is_loopback(&registry.to_ascii_lowercase()) {
+        &[(Scheme::Http, Reach::Registry), (Scheme::Https, tls)]
+    } else if insecure || allows_http(&registry.to_ascii_lowercase()) {
+        &[(Scheme::Https, tls), (Scheme::Http, Reach::Registry)]
+    } else {
+        &[(Scheme::Https, tls)]
+    };
+    let mut reasons: Vec<String> = Vec::new();
+    for (position, (scheme, reach)) in ways.iter().enumerate() {
+        let last = position + 1 == ways.len();
+        let origin = Origin::new(*scheme, registry);
+        match ping(&origin, *reach, options, transport) {
+            Ok(answer) => match greeting(registry, answer, last)? {
+                Some(challenge) => return Ok((origin, *reach, challenge)),
+                None => reasons.push("no registry answers there over plain HTTP".to_owned()),
+            },
+            Err(reason) => {
+                if !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
+            }
+        }
+    }
+    Err(RegistryError::Unreachable {
+        host: registry.to_owned(),
+        reason: reasons.join("; "),
+    })
+}
+
+/// Asks for nothing, until there is an answer or no hope.
+fn ping(
+    origin: &Origin,
+    reach: Reach,
+    options: &Options,
+    transport: &Transport,
+) -> Result<Answer, String> {
+    let outgoing = Outgoing {
+        method: Method::GET,
+        url: format!("{origin}/v2/"),
+        headers: Vec::new(),
+        content: Content::NOTHING,
+        offset: 0,
+    };
+    let mut failures = 0;
+    loop {
+        failures += 1;
+        let reason = match transport.run(reach, &outgoing) {
+            Ok(answer) if is_passing(answer.status) && failures < options.retries.attempts => {
+                match wished_pause(&answer) {
+                    Some(wish) if wish > options.retries.longest_wish => return Ok(answer),
+                    wish => {
+                        answer.discard();
+                        std::thread::sleep(wish.unwrap_or(options.retries.pause(failures)));
+                    }
+                }
+                continue;
+            }
+            Ok(answer) => return Ok(answer),
+            Err(Failure::Passing(reason)) if failures < options.retries.attempts => {
+                // On loopback this may be a TLS server that hung up on plain HTTP: the other way is next.
+                if is_loopback(&origin.authority) && failures > 1 {
+                    return Err(reason);
+                }
+                std::thread::sleep(options.retries.pause(failures));
+                continue;
+            }
+            Err(Failure::Passing(reason) | Failure::Refused(reason) | Failure::Lasting(reason)) => {
+                reason
+            }
+            Err(Failure::Content(error)) => error.to_string(),
+        };
+        return Err(reason);
+    }
+}
+
+/// Reads the challenge off the answer to a ping; `None` if another scheme has to be tried.
+fn greeting(
+    registry: &str,
+    answer: Answer,
+    last: bool,
+) -> Result<Option<Challenge>, RegistryError> {
+    match answer.status {
+        200 => {
+            answer.discard();
+            Ok(Some(Challenge::Open))
+        }
+        401 => {
+            let challenge = Challenge::pick(answer.header_values("www-authenticate").into_iter());
+            answer.discard();
+            Ok(Some(challenge))
+        }
+        // This is how TLS servers answer plain HTTP.
+        400 if !last => Ok(None),
+        status => {
+            let said = shown(&answer.into_error_text(), &[]);
+            Err(match status {
+                403 => RegistryError::Denied {
+                    host: registry.to_owned(),
+                    status,
+                    said,
+                },
+                404 => RegistryError::Rule {
+                    host: registry.to_owned(),
+                    rule: "it is no registry: `/v2/` is not there".to_owned(),
+                },
+                300..=399 => RegistryError::Rule {
+                    host: registry.to_owned(),
+                    rule: "its `/v2/` is redirected".to_owned(),
+                },
+                _ => RegistryError::Status {
+                    host: registry.to_owned(),
+                    status,
+                    said,
+                },
+            })
+        }
+    }
+}
+
+/// Returns whether a status may be another one soon.
+pub(crate) fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// Returns the pause that an answer asks for, if it does so in seconds.
+pub(crate) fn wished_pause(answer: &Answer) -> Option<std::time::Duration> {
+    let seconds = answer.header("retry-after")?.trim();
+    if seconds.is_empty() || !seconds.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // A number too large to be read is a long time.
+    Some(std::time::Duration::from_secs(
+        seconds.parse().unwrap_or(u64::MAX),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // shows: registry-auth-008
+    #[test]
+    fn insecure_entries_are_begins_of_references() {
+        let listed = [
+            "r.io:5000".to_owned(),
+            "x.io/team/".to_owned(),
+            String::new(),
+        ];
+        let cases = [
+            ("r.io:5000", "a", true),
+            ("r.io", "a", false),
+            ("x.io", "team/a", true),
+            ("x.io", "other/a", false),
+        ];
+        for (registry, repository, insecure) in cases {
+            assert_eq!(
+                is_insecure(&listed, registry, repository),
+                insecure,
+                "{registry}/{repository}"
+            );
+        }
+    }
+}
