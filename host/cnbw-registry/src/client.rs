@@ -161,7 +161,10 @@ impl Client {
                         Failure::Passing(_) | Failure::Refused(_) if failures < attempts => {
                             self.options().retries.pause(failures)
                         }
-                        other => return Err(broken(host, call, other)),
+                        Failure::Passing(_)
+                        | Failure::Refused(_)
+                        | Failure::Lasting(_)
+                        | Failure::Content(_) => return Err(broken(host, call, failure)),
                     }
                 }
                 Err(Broken::Error(error)) => return Err(error),
@@ -283,11 +286,12 @@ impl Client {
             (Challenge::Basic | Challenge::Bearer(_), Some(Credential::Bearer(token))) => {
                 Ok(Some(format!("Bearer {token}")))
             }
-            (Challenge::Open, _) => Ok(None),
+            (Challenge::Open, _) | (Challenge::Basic, Some(Credential::Identity(_)) | None) => {
+                Ok(None)
+            }
             (Challenge::Basic, Some(Credential::Basic(encoded))) => {
                 Ok(Some(format!("Basic {encoded}")))
             }
-            (Challenge::Basic, Some(Credential::Identity(_)) | None) => Ok(None),
             (Challenge::Bearer(bearer), _) => {
                 let send = |reach: Reach, outgoing: &Outgoing<'_>| self.ask(host, reach, outgoing);
                 let token = self.shared.tokens.get(host, bearer, scopes, &send)?;
@@ -361,14 +365,13 @@ fn rule(host: &Host, rule: &str) -> Broken {
 /// A failure at the place that the registry pointed to: that place has to be named.
 fn at(origin: &Origin, failure: Failure) -> Broken {
     match failure {
-        Failure::Passing(_) => Broken::Failure(failure),
+        Failure::Passing(_) | Failure::Content(_) => Broken::Failure(failure),
         Failure::Refused(reason) | Failure::Lasting(reason) => {
             Broken::Error(RegistryError::Unreachable {
                 host: origin.authority.clone(),
                 reason,
             })
         }
-        Failure::Content(_) => Broken::Failure(failure),
     }
 }
 
@@ -384,13 +387,13 @@ fn reach_of(host: &Host, next: &Origin) -> Reach {
 }
 
 fn broken(host: &Host, call: &Call<'_>, failure: Failure) -> RegistryError {
-    match failure {
-        Failure::Content(source) => RegistryError::Content {
+    if let Failure::Content(source) = failure {
+        return RegistryError::Content {
             digest: call.content.name(),
             source: Box::new(source),
-        },
-        other => unreachable(&host.registry, other),
+        };
     }
+    unreachable(&host.registry, failure)
 }
 
 fn unreachable(host: &str, failure: Failure) -> RegistryError {

@@ -62,8 +62,11 @@ struct Key {
 /// Registries that were met already.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
-    met: Mutex<HashMap<Key, Arc<Mutex<Option<Arc<Host>>>>>>,
+    met: Mutex<HashMap<Key, Slot>>,
 }
+
+/// Where a host is kept as soon as it was met; the lock is held while it is being met.
+type Slot = Arc<Mutex<Option<Arc<Host>>>>;
 
 impl Hosts {
     /// Returns what is known of a registry; the first time it is asked.

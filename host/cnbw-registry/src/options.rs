@@ -103,7 +103,7 @@ impl Default for Retries {
             attempts: 5,
             first_pause: Duration::from_millis(200),
             longest_pause: Duration::from_secs(5),
-            longest_wish: Duration::from_secs(60),
+            longest_wish: Duration::from_mins(1),
         }
     }
 }
@@ -139,11 +139,11 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            answer: Duration::from_secs(120),
-            upload_answer: Duration::from_secs(600),
+            idle: Duration::from_mins(1),
+            answer: Duration::from_mins(2),
+            upload_answer: Duration::from_mins(10),
             slowest: 1024,
-            grace: Duration::from_secs(60),
+            grace: Duration::from_mins(1),
         }
     }
 }

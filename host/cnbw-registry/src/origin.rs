@@ -131,15 +131,14 @@ fn ip_of(host: &str) -> Option<IpAddr> {
 /// Returns whether an authority is this machine itself.
 pub(crate) fn is_loopback(authority: &str) -> bool {
     let host = host_of_authority(authority);
-    host == "localhost"
-        || host.ends_with(".localhost")
+    host.rsplit('.').next() == Some("localhost")
         || ip_of(host).is_some_and(|address| address.to_canonical().is_loopback())
 }
 
 /// Returns whether plain HTTP is accepted without being asked for: on this machine, and for names
 /// that only a local network has.
 pub(crate) fn allows_http(authority: &str) -> bool {
-    is_loopback(authority) || host_of_authority(authority).ends_with(".local")
+    is_loopback(authority) || host_of_authority(authority).rsplit('.').next() == Some("local")
 }
 
 /// Returns whether an address leads to this machine, its network, or a cloud's metadata service.

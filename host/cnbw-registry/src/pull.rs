@@ -5,6 +5,7 @@ mod document;
 
 use cnbw_oci::descriptor::Descriptor;
 use cnbw_oci::digest::{BlobDigest, Digest};
+use cnbw_oci::document::Document;
 use cnbw_oci::manifest::{MANIFEST_CAP, media_type};
 use cnbw_oci::reference::Version;
 use ureq::http::Method;
@@ -14,7 +15,7 @@ use crate::error::{RegistryError, shown};
 use crate::token::Scope;
 
 pub(crate) use blob::{open_blob, read_whole};
-pub(crate) use document::{Document, parse};
+pub(crate) use document::parse;
 
 /// What we can read, in the order in which we like it.
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \

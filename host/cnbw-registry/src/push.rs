@@ -180,12 +180,11 @@ impl Upload<'_> {
         let mut arrived = 0;
         let mut failures = 0;
         loop {
-            let location = match session.take() {
-                Some(location) => location,
-                None => {
-                    arrived = 0;
-                    begin(self.client, self.place)?
-                }
+            let location = if let Some(location) = session.take() {
+                location
+            } else {
+                arrived = 0;
+                begin(self.client, self.place)?
             };
             let error = match self.attempt(&location, arrived) {
                 Ok(()) => return Ok(()),
@@ -277,14 +276,15 @@ impl Upload<'_> {
 
     /// An upload that the registry does not know any more is a status to be tried again, not a missing thing.
     fn refused(&self, answer: Answer) -> RegistryError {
-        match refusal(&self.place.host, answer) {
-            RegistryError::Missing { host, said } => RegistryError::Status {
+        let error = refusal(&self.place.host, answer);
+        if let RegistryError::Missing { host, said } = error {
+            return RegistryError::Status {
                 host,
                 status: 404,
                 said,
-            },
-            other => other,
+            };
         }
+        error
     }
 
     /// Asks how much of an upload arrived; `None` if the registry knows nothing of it.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cnbw_oci::descriptor::{Descriptor, Platform};
+use cnbw_oci::document::{Document, print};
 use cnbw_oci::image::{Blobs, StoreError};
 use cnbw_oci::manifest::{Family, Index};
 use cnbw_oci::reference::Version;
@@ -11,9 +12,9 @@ use crate::client::{Client, Place};
 use crate::content::Content;
 use crate::error::{RegistryError, shown};
 use crate::parallel::for_each;
-use crate::pull::{Document, Fetched, fetch_manifest, parse};
+use crate::pull::{Fetched, fetch_manifest, parse};
 use crate::push::{push_blob, put_manifest};
-use crate::sink::{print, targets};
+use crate::sink::targets;
 use crate::source::{RegistryBlobs, parse_name};
 
 /// Layers of these types may be kept elsewhere, and registries do not have to hold them.
@@ -32,7 +33,7 @@ pub struct RawImage {
     /// The document.
     pub bytes: Vec<u8>,
     /// For an index: what it lists.
-    pub children: Vec<RawImage>,
+    pub children: Vec<Self>,
     /// Where config and layers are.
     pub blobs: Arc<dyn Blobs>,
 }
@@ -92,7 +93,7 @@ impl Client {
         images: Vec<Descriptor>,
         names: &[String],
     ) -> Result<Descriptor, RegistryError> {
-        let bytes = print(&Index::new(family, images))?;
+        let bytes = print(&Index::new(family, images));
         let descriptor = Descriptor::of(family.index(), &bytes);
         let targets = targets(names)?;
         let mut places = Vec::new();

@@ -2,6 +2,7 @@
 
 use cnbw_oci::descriptor::Descriptor;
 use cnbw_oci::digest::Digest;
+use cnbw_oci::document::{Document, print};
 use cnbw_oci::image::StoreError;
 use cnbw_oci::manifest::{Family, Index, MANIFEST_CAP};
 use cnbw_oci::reference::Version;
@@ -9,9 +10,8 @@ use ureq::http::Method;
 
 use crate::client::{Call, Client, Place, refusal};
 use crate::error::{RegistryError, shown};
-use crate::pull::{Document, fetch_manifest, parse};
+use crate::pull::{fetch_manifest, parse};
 use crate::push::put_manifest;
-use crate::sink::print;
 use crate::source::parse_name;
 use crate::token::{Scope, percent_encode};
 
@@ -138,7 +138,7 @@ impl Client {
             return Ok(());
         }
         index.manifests.push(entry.clone());
-        let bytes = print(&index)?;
+        let bytes = print(&index);
         let descriptor = Descriptor::of(Family::Oci.index(), &bytes);
         put_manifest(self, &place, &fallback_tag(subject), &descriptor, &bytes).map(drop)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cnbw_oci::compress::Compression;
 use cnbw_oci::descriptor::Descriptor;
 use cnbw_oci::digest::BlobDigest;
+use cnbw_oci::document::print;
 use cnbw_oci::image::{ImageSink, LayerContent, NewImage, StoreError, WrittenImage};
 use cnbw_oci::manifest::{Family, Manifest, media_type};
 use cnbw_oci::reference::{RegistryRef, Version};
@@ -52,7 +53,7 @@ impl Client {
         names: &[String],
     ) -> Result<WrittenImage, RegistryError> {
         let targets = targets(names)?;
-        let config_bytes = print(&image.config)?;
+        let config_bytes = print(&image.config);
         let config = Descriptor::of(image.family.config(), &config_bytes);
         let layers: Vec<Wanted<'_>> = image
             .layers
@@ -65,7 +66,7 @@ impl Client {
             .collect::<Result<_, _>>()?;
         let mut manifest = Manifest::new(image.family, config.clone(), listed);
         manifest.annotations.clone_from(&image.annotations);
-        let manifest_bytes = print(&manifest)?;
+        let manifest_bytes = print(&manifest);
         let descriptor = Descriptor::of(image.family.manifest(), &manifest_bytes);
 
         let mut wanted = distinct(layers);
@@ -226,12 +227,4 @@ fn distinct(layers: Vec<Wanted<'_>>) -> Vec<Wanted<'_>> {
         .into_iter()
         .filter(|layer| seen.insert(layer.descriptor.digest))
         .collect()
-}
-
-/// Prints a document as it is hashed and sent.
-pub(crate) fn print(document: &impl serde::Serialize) -> Result<Vec<u8>, RegistryError> {
-    serde_json::to_vec(document).map_err(|error| RegistryError::Option {
-        option: "image",
-        rule: format!("a document cannot be printed: {error}"),
-    })
 }

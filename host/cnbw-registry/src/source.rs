@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use cnbw_oci::config::CONFIG_CAP;
 use cnbw_oci::descriptor::{Descriptor, Platform};
+use cnbw_oci::document::{Document, choose, parse_config};
 use cnbw_oci::image::{Blobs, Image, ImageSource, StoreError};
-use cnbw_oci::manifest::{Index, Manifest, media_type};
+use cnbw_oci::manifest::{Manifest, media_type};
 use cnbw_oci::reference::{RegistryRef, Version};
 
 use crate::client::{Client, Place};
 use crate::error::{RegistryError, shown};
 use crate::origin::{Origin, Scheme};
-use crate::pull::{Document, Fetched, fetch_manifest, open_blob, read_whole};
+use crate::pull::{Fetched, fetch_manifest, open_blob, read_whole};
 
 /// How deep indexes may lie in one another.
 const INDEX_DEPTH: usize = 2;
@@ -84,12 +85,10 @@ impl Client {
         };
         check_manifest(&place, &manifest)?;
         let bytes = read_whole(self, &place, &manifest.config, CONFIG_CAP)?;
-        let config = serde_json::from_slice(&bytes).map_err(|error| {
-            let error = shown(&error.to_string(), &[]);
-            rule(
-                &place,
-                format!("the configuration is not as it has to be: {error}"),
-            )
+        let config = parse_config(&bytes).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            let cause = shown(&cause.unwrap_or_default(), &[]);
+            rule(&place, format!("{error}: {cause}"))
         })?;
         let mirrored = place.host.registry != reference.registry;
         let home = (!mirrored).then(|| (reference.registry.clone(), reference.repository.clone()));
@@ -154,15 +153,8 @@ impl Client {
             let Document::Index(index) = &fetched.document else {
                 return Ok(fetched);
             };
-            let descriptor = choose_entry(index, platform).ok_or_else(|| {
-                rule(
-                    place,
-                    format!(
-                        "the image is not there for `{platform}`, but for {}",
-                        offered(index)
-                    ),
-                )
-            })?;
+            let descriptor = choose(index, Some(platform))
+                .map_err(|error| rule(place, shown(&error.to_string(), &[])))?;
             let version = Version::Digest(descriptor.digest.digest());
             let next = fetch_manifest(self, place, &version)?.ok_or_else(|| {
                 rule(
@@ -189,41 +181,6 @@ impl Client {
             "indexes lie in one another more than 2 deep".to_owned(),
         ))
     }
-}
-
-/// Picks the first image for a platform. An entry without one is for `linux/amd64`, as in the reference.
-fn choose_entry<'a>(index: &'a Index, platform: &Platform) -> Option<&'a Descriptor> {
-    let default = Platform::new("linux", "amd64");
-    index.manifests.iter().find(|entry| {
-        entry
-            .platform
-            .as_ref()
-            .unwrap_or(&default)
-            .satisfies(platform)
-    })
-}
-
-fn offered(index: &Index) -> String {
-    const SHOWN: usize = 12;
-    let mut platforms: Vec<String> = index
-        .manifests
-        .iter()
-        .filter_map(|entry| entry.platform.as_ref())
-        // Attestations stand in indexes as images for nothing.
-        .filter(|platform| platform.os != "unknown")
-        .map(|platform| format!("`{}`", shown(&platform.to_string(), &[])))
-        .collect();
-    platforms.dedup();
-    if platforms.is_empty() {
-        return "no platform at all".to_owned();
-    }
-    let more = platforms.len().saturating_sub(SHOWN);
-    platforms.truncate(SHOWN);
-    let mut text = platforms.join(", ");
-    if more > 0 {
-        text = format!("{text} and {more} more");
-    }
-    text
 }
 
 /// Refuses what is listed in a manifest but is no image that can be used.

@@ -234,7 +234,7 @@ impl Transport {
         } else {
             agent.run(request)
         };
-        result.map(answer).map_err(failure)
+        result.map(answer).map_err(|error| failure(&error))
     }
 }
 
@@ -248,26 +248,37 @@ fn answer(response: Response<Body>) -> Answer {
 }
 
 /// Says what went wrong, and whether another try makes sense.
-fn failure(error: ureq::Error) -> Failure {
-    match error {
-        ureq::Error::Timeout(limit) => Failure::Passing(format!("no answer in time ({limit})")),
-        ureq::Error::Io(error) => io_failure(&error),
-        ureq::Error::HostNotFound => Failure::Lasting("the host name is not known".to_owned()),
-        ureq::Error::ConnectionFailed => Failure::Passing("no connection".to_owned()),
-        ureq::Error::LargeResponseHeader(..) => Failure::Lasting(format!(
-            "the head of the answer has more than {HEAD_CAP} bytes"
-        )),
-        other => Failure::Lasting(shown(&other.to_string(), &[])),
+fn failure(error: &ureq::Error) -> Failure {
+    if let ureq::Error::Io(error) = error {
+        return io_failure(error);
     }
+    if let ureq::Error::Timeout(limit) = error {
+        return Failure::Passing(format!("no answer in time ({limit})"));
+    }
+    if matches!(error, ureq::Error::ConnectionFailed) {
+        return Failure::Passing("no connection".to_owned());
+    }
+    if matches!(error, ureq::Error::HostNotFound) {
+        return Failure::Lasting("the host name is not known".to_owned());
+    }
+    if matches!(error, ureq::Error::LargeResponseHeader(..)) {
+        return Failure::Lasting(format!(
+            "the head of the answer has more than {HEAD_CAP} bytes"
+        ));
+    }
+    Failure::Lasting(shown(&error.to_string(), &[]))
 }
 
 fn io_failure(error: &io::Error) -> Failure {
+    // TLS faults come as the first of these, and host names that are not known as the second.
+    const LASTING: [io::ErrorKind; 2] = [io::ErrorKind::InvalidData, io::ErrorKind::Other];
     let text = shown(&error.to_string(), &[]);
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => Failure::Refused(text),
-        // TLS faults and host names that do not resolve come as these.
-        io::ErrorKind::InvalidData | io::ErrorKind::Other => Failure::Lasting(text),
-        _ => Failure::Passing(text),
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        Failure::Refused(text)
+    } else if LASTING.contains(&error.kind()) {
+        Failure::Lasting(text)
+    } else {
+        Failure::Passing(text)
     }
 }
 

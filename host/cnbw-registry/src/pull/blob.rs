@@ -146,7 +146,7 @@ impl BlobReader {
     fn take(&mut self, buffer: &[u8], read: usize) -> io::Result<usize> {
         self.position += read as u64;
         if self.position > self.descriptor.size {
-            return Err(self.broken(format!("has more than its {} bytes", self.descriptor.size)));
+            return Err(self.broken(&format!("has more than its {} bytes", self.descriptor.size)));
         }
         if let (Some(hasher), Some(bytes)) = (&mut self.hasher, buffer.get(..read)) {
             hasher.update(bytes);
@@ -176,7 +176,7 @@ impl BlobReader {
         if found == self.descriptor.digest.digest() {
             return Ok(0);
         }
-        Err(self.broken(format!("has content with the digest `{found}`")))
+        Err(self.broken(&format!("has content with the digest `{found}`")))
     }
 
     /// Takes a broken download up where it ended.
@@ -199,11 +199,12 @@ impl BlobReader {
         Ok(())
     }
 
-    fn broken(&self, what: String) -> io::Error {
-        io::Error::other(RegistryError::Rule {
+    fn broken(&self, what: &str) -> io::Error {
+        let error = RegistryError::Rule {
             host: self.place.host.registry.clone(),
             rule: format!("the blob `{}` {what}", self.descriptor.digest),
-        })
+        };
+        io::Error::new(io::ErrorKind::InvalidData, error)
     }
 }
 

@@ -1,17 +1,9 @@
 //! Manifests and indexes are told apart here, strictly: bytes that can be read as both are read as neither.
 
-use cnbw_oci::manifest::{Index, Manifest, media_type};
+use cnbw_oci::document::{self, Document};
+use cnbw_oci::manifest::media_type;
 use serde::Deserialize;
-use serde_json::Value;
-
-/// A manifest or an index.
-#[derive(Clone, Debug)]
-pub(crate) enum Document {
-    /// One image.
-    Manifest(Manifest),
-    /// Several.
-    Index(Index),
-}
+use serde::de::IgnoredAny;
 
 /// What decides about the kind of a document.
 #[derive(Deserialize)]
@@ -21,13 +13,13 @@ struct Shape {
     #[serde(rename = "schemaVersion", default)]
     schema_version: Option<u64>,
     #[serde(default)]
-    layers: Option<Value>,
+    layers: Option<IgnoredAny>,
     #[serde(default)]
-    config: Option<Value>,
+    config: Option<IgnoredAny>,
     #[serde(default)]
-    manifests: Option<Value>,
+    manifests: Option<IgnoredAny>,
     #[serde(rename = "fsLayers", default)]
-    fs_layers: Option<Value>,
+    fs_layers: Option<IgnoredAny>,
 }
 
 /// Reads a document that came with a `Content-Type`. Returns its media type, or the rule that it breaks.
@@ -68,17 +60,10 @@ pub(crate) fn parse(bytes: &[u8], content_type: &str) -> Result<(String, Documen
             "the manifest came as `{kind}` and has the content of another kind"
         ));
     }
-    let wrong = |error: serde_json::Error| {
-        format!(
-            "the manifest is not as its media type wants it: {}",
-            crate::error::shown(&error.to_string(), &[])
-        )
-    };
-    let document = if is_index {
-        Document::Index(serde_json::from_slice(bytes).map_err(wrong)?)
-    } else {
-        Document::Manifest(serde_json::from_slice(bytes).map_err(wrong)?)
-    };
+    let document = document::parse(bytes, kind).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(" ({cause})"));
+        crate::error::shown(&format!("{error}{}", cause.unwrap_or_default()), &[])
+    })?;
     Ok((kind.to_owned(), document))
 }
 
@@ -165,7 +150,7 @@ mod tests {
             (
                 r#"{"schemaVersion":2,"config":{},"layers":[]}"#,
                 MANIFEST,
-                "as its media type wants",
+                "malformed",
             ),
             ("[]", MANIFEST, "JSON object"),
             ("nonsense", MANIFEST, "JSON object"),
