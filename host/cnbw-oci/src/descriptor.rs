@@ -119,9 +119,15 @@ impl Platform {
     /// Fields that `wanted` leaves empty do not matter, and every feature it names must be there.
     pub fn satisfies(&self, wanted: &Self) -> bool {
         let field = |have: &str, want: &str| want.is_empty() || have == want;
+        // There is one 64-bit ARM variant in use, and most images do not name it.
+        let variant =
+            |platform: &Self| match (platform.architecture.as_str(), platform.variant.as_str()) {
+                ("arm64", "v8") => String::new(),
+                (_, variant) => variant.to_owned(),
+            };
         field(&self.os, &wanted.os)
             && field(&self.architecture, &wanted.architecture)
-            && field(&self.variant, &wanted.variant)
+            && field(&variant(self), &variant(wanted))
             && field(&self.os_version, &wanted.os_version)
             && wanted
                 .os_features
@@ -184,11 +190,18 @@ mod tests {
 
     #[test]
     fn what_is_not_asked_for_does_not_matter() {
+        let v7: Platform = "linux/arm/v7".parse().unwrap();
+        let plain: Platform = "linux/arm".parse().unwrap();
+        assert!(v7.satisfies(&plain));
+        assert!(!plain.satisfies(&v7));
+        assert!(!v7.satisfies(&Platform::new("linux", "amd64")));
+    }
+
+    #[test]
+    fn the_variant_of_64_bit_arm_goes_without_saying() {
         let v8: Platform = "linux/arm64/v8".parse().unwrap();
         let plain: Platform = "linux/arm64".parse().unwrap();
-        assert!(v8.satisfies(&plain));
-        assert!(!plain.satisfies(&v8));
-        assert!(!v8.satisfies(&Platform::new("linux", "amd64")));
+        assert!(v8.satisfies(&plain) && plain.satisfies(&v8));
     }
 
     #[test]

@@ -60,6 +60,10 @@ impl StoreError {
     }
 
     /// Reading or writing failed. Readers of this crate report a broken rule as [`io::ErrorKind::InvalidData`].
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an error that is turned into another is used up"
+    )]
     pub fn io(action: &'static str, subject: impl Into<String>, source: io::Error) -> Self {
         // Not every kind matters here, and there will be more of them.
         let kind = if source.kind() == io::ErrorKind::PermissionDenied {

@@ -3,13 +3,18 @@
 //! This crate never uses the network, the clock or the environment. Start reading at [`image`]; new layers are made
 //! with [`layer`], names are read with [`reference`](mod@reference).
 
+pub mod assemble;
 mod blob;
+pub mod collect;
 pub mod compress;
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod document;
 pub mod image;
 pub mod layer;
+pub mod layout;
 pub mod manifest;
 pub mod reference;
 pub mod scratch;
+pub mod verify;

@@ -36,10 +36,9 @@ impl Place {
     fn directory(&self, name: &[u8], mode: u32) {
         let path = self.path(name);
         if !path.exists() {
-            let parent = name.rsplitn(2, |byte| *byte == b'/').nth(1);
-            parent
-                .into_iter()
-                .for_each(|parent| self.directory(parent, 0o755));
+            if let Some(parent) = name.rsplitn(2, |byte| *byte == b'/').nth(1) {
+                self.directory(parent, 0o755);
+            }
             fs::create_dir(&path).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         }
