@@ -175,6 +175,11 @@ impl<'d> GuestTree<'d> {
         Ok(Some(file))
     }
 
+    /// Gives something in this directory another name in it.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.dir.rename(from, self.dir, to)
+    }
+
     /// The path in the image of something below.
     pub(crate) fn join(&self, name: &str) -> String {
         if name.is_empty() {

@@ -4,6 +4,7 @@
 //! Start reading at [`ports`].
 
 pub mod analyze;
+pub mod build;
 pub mod buildpacks;
 pub mod cache;
 pub mod detect;
@@ -13,6 +14,7 @@ pub mod order;
 pub mod ports;
 pub mod programs;
 pub mod rebase;
+pub mod report;
 pub mod resolve;
 pub mod restore;
 pub mod run_image;
