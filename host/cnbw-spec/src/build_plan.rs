@@ -1,6 +1,7 @@
 //! The build plan: what one buildpack's detect program provides and requires.
 
-use crate::document::DocumentError;
+use crate::document::{Document, DocumentError, Reader};
+use crate::print::Fields;
 use crate::value::Table;
 
 /// The file that a detect program writes. An empty file is a plan without anything.
@@ -48,5 +49,108 @@ impl BuildPlan {
 
 /// Parses a build plan; a `version` beside `name` is refused, as at all supported APIs.
 pub fn parse_build_plan(file: &str, bytes: &[u8]) -> Result<BuildPlan, DocumentError> {
-    crate::document::unfinished(file, bytes)
+    let document = Document::parse(file, bytes)?;
+    let root = document.root();
+    let plan = BuildPlan {
+        first: read_sections(&root)?,
+        or: root.each("or", read_sections)?,
+    };
+    let versioned = plan
+        .alternatives()
+        .flat_map(|sections| &sections.requires)
+        .find(|require| require.version.is_some());
+    if let Some(require) = versioned {
+        return Err(root.error_here(format!(
+            "`{}` is required with the key `version`, which belongs into `metadata`",
+            crate::document::escape(&require.name)
+        )));
+    }
+    Ok(plan)
+}
+
+fn read_sections(reader: &Reader<'_>) -> Result<PlanSections, DocumentError> {
+    Ok(PlanSections {
+        requires: reader.each("requires", read_require)?,
+        provides: reader.each("provides", |provide| {
+            Ok(Provide {
+                name: provide.text("name")?,
+            })
+        })?,
+    })
+}
+
+/// Reads name, version and metadata.
+pub(crate) fn read_require(reader: &Reader<'_>) -> Result<Require, DocumentError> {
+    Ok(Require {
+        name: reader.text("name")?,
+        version: reader.filled("version")?,
+        metadata: reader.free_table("metadata")?,
+    })
+}
+
+/// The keys of a requirement, in the reference's order.
+pub(crate) fn require_fields(require: &Require) -> Fields {
+    let mut fields = Fields::new();
+    fields
+        .text("name", &require.name)
+        .filled("version", require.version.as_deref())
+        .free_table("metadata", require.metadata.as_ref());
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<BuildPlan, DocumentError> {
+        parse_build_plan("plan.toml", text.as_bytes())
+    }
+
+    #[test]
+    fn an_empty_file_is_a_plan_without_anything() {
+        assert_eq!(parse("").unwrap(), BuildPlan::default());
+        assert_eq!(BuildPlan::default().alternatives().count(), 1);
+    }
+
+    #[test]
+    fn the_top_level_is_the_first_alternative() {
+        let plan = parse(
+            "[[provides]]\nname = \"p\"\n[[requires]]\nname = \"r\"\n[requires.metadata]\nx = [1]\n\
+             [[or]]\n[[or.requires]]\nname = \"s\"\n[[or]]\n",
+        )
+        .unwrap();
+        let names = |sections: &PlanSections| {
+            let requires = sections.requires.iter().map(|require| require.name.clone());
+            requires
+                .chain(sections.provides.iter().map(|provide| provide.name.clone()))
+                .collect()
+        };
+        let shown: Vec<Vec<String>> = plan.alternatives().map(names).collect();
+        assert_eq!(shown, [vec!["r", "p"], vec!["s"], vec![]]);
+        let metadata = plan
+            .first
+            .requires
+            .first()
+            .and_then(|require| require.metadata.clone());
+        assert_eq!(metadata, Some("x = [1]".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_version_beside_the_name_is_refused_wherever_it_stands() {
+        let cases = [
+            "[[requires]]\nname = \"x\"\nversion = \"1\"",
+            "[[or]]\n[[or.requires]]\nname = \"x\"\nversion = \"1\"\n[or.requires.metadata]\nversion = \"1\"",
+        ];
+        for text in cases {
+            let error = parse(text).unwrap_err();
+            assert!(
+                error
+                    .reason
+                    .contains("`x` is required with the key `version`"),
+                "{error}"
+            );
+        }
+        assert!(parse("[[requires]]\nname = \"x\"\nversion = \"\"").is_ok());
+        assert!(parse("[[requires]]\nname = \"x\"\nversion = 1").is_err());
+    }
 }

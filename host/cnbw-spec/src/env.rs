@@ -93,6 +93,10 @@ impl Environment {
         let mut sorted: Vec<&EnvFile> = files.iter().collect();
         sorted.sort_by(|one, other| one.name.as_bytes().cmp(other.name.as_bytes()));
         for file in sorted {
+            // A name that starts with a period would set the variable without a name.
+            if file.name.starts_with('.') {
+                continue;
+            }
             let (name, action) = match file.name.split_once('.') {
                 None => (file.name.as_str(), default_action),
                 Some((name, suffix)) => match suffix_action(suffix) {
@@ -189,3 +193,6 @@ fn delimiter<'a>(files: &'a [EnvFile], name: &str) -> Option<&'a [u8]> {
         .find(|file| file.name == wanted)
         .map(|file| file.value.as_slice())
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,18 +76,40 @@ pub enum NameError {
     },
 }
 
+pub(crate) const BUILDPACK_ID: &str = "buildpack id";
+pub(crate) const BUILDPACK_VERSION: &str = "buildpack version";
+
+/// Ids whose directories below `<layers>` or `/cnb` are used for something else.
+const RESERVED_IDS: [&str; 4] = ["app", "config", "generated", "sbom"];
+
 /// Longest name in bytes: what Linux file systems allow for one path component.
 pub const MAX_NAME_BYTES: usize = 255;
 
 impl BuildpackId {
     /// Parses an id.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        const KIND: &str = "buildpack id";
         if text.is_empty() {
-            return Err(NameError::Empty { kind: KIND });
+            return Err(NameError::Empty { kind: BUILDPACK_ID });
         }
-        check_component(KIND, text, &text.replace('/', "_"))?;
+        let escaped = text.replace('/', "_");
+        check_component(BUILDPACK_ID, text, &escaped)?;
+        let is_reserved = |name: &&str| name.eq_ignore_ascii_case(&escaped);
+        if RESERVED_IDS.iter().any(|name| is_reserved(name)) {
+            return Err(NameError::Reserved {
+                kind: BUILDPACK_ID,
+                name: text.to_owned(),
+            });
+        }
         Ok(Self(text.to_owned()))
+    }
+
+    /// Checks what the specification asks of an id beyond what the reference needs: ASCII letters,
+    /// digits, `.`, `/` and `-` only. For tools that make buildpacks and builders.
+    pub fn check_characters(&self) -> Result<(), NameError> {
+        let is_allowed = |character: char| {
+            character.is_ascii_alphanumeric() || matches!(character, '.' | '/' | '-')
+        };
+        check_characters(BUILDPACK_ID, &self.0, is_allowed)
     }
 
     /// The id as one path component: `/` becomes `_`.
@@ -105,7 +127,7 @@ impl BuildpackVersion {
     /// Parses a version.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if !text.is_empty() {
-            check_component("buildpack version", text, text)?;
+            check_component(BUILDPACK_VERSION, text, text)?;
         }
         Ok(Self(text.to_owned()))
     }
@@ -150,21 +172,20 @@ impl LayerName {
 }
 
 impl ProcessType {
-    /// Parses a process type by the reference's rules, which are wider than the specification's.
+    /// Parses a process type by the specification's rule: ASCII letters, digits, `.`, `_` and `-`.
+    ///
+    /// The reference only refuses what a path cannot have. `.` and `..`, which both let pass, are
+    /// refused too: the type names a link below `/cnb/process`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         const KIND: &str = "process type";
         if text.is_empty() {
             return Err(NameError::Empty { kind: KIND });
         }
-        let forbidden = |character: char| "/><:|&\\".contains(character);
-        if let Some(character) = text.chars().find(|character| forbidden(*character)) {
-            return Err(NameError::Character {
-                kind: KIND,
-                name: text.to_owned(),
-                character,
-            });
-        }
+        let is_allowed = |character: char| {
+            character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-')
+        };
         check_component(KIND, text, text)?;
+        check_characters(KIND, text, is_allowed)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -204,6 +225,34 @@ impl fmt::Display for ProcessType {
     }
 }
 
+impl NameError {
+    /// What is named: `buildpack id`, `buildpack version`, `layer name`, `process type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Empty { kind }
+            | Self::TooLong { kind, .. }
+            | Self::Reserved { kind, .. }
+            | Self::NotAComponent { kind, .. }
+            | Self::Character { kind, .. } => kind,
+        }
+    }
+}
+
+fn check_characters(
+    kind: &'static str,
+    name: &str,
+    is_allowed: impl Fn(char) -> bool,
+) -> Result<(), NameError> {
+    match name.chars().find(|character| !is_allowed(*character)) {
+        None => Ok(()),
+        Some(character) => Err(NameError::Character {
+            kind,
+            name: name.to_owned(),
+            character,
+        }),
+    }
+}
+
 fn check_component(kind: &'static str, name: &str, component: &str) -> Result<(), NameError> {
     if name.len() > MAX_NAME_BYTES {
         return Err(NameError::TooLong {
@@ -225,4 +274,113 @@ fn check_component(kind: &'static str, name: &str, component: &str) -> Result<()
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_id_is_escaped_to_one_path_component() {
+        let id = BuildpackId::parse("acme/tools/node").unwrap();
+        assert_eq!(id.as_str(), "acme/tools/node");
+        assert_eq!(id.escaped(), "acme_tools_node");
+        assert_eq!(
+            BuildpackRef::parse("a/b", "1.0.0").unwrap().to_string(),
+            "a/b@1.0.0"
+        );
+    }
+
+    #[test]
+    fn ids_that_would_lead_elsewhere_are_refused() {
+        let long = "a".repeat(MAX_NAME_BYTES + 1);
+        let cases = [
+            ("", "buildpack id is empty"),
+            (".", "buildpack id `.` is not a single path component"),
+            ("..", "buildpack id `..` is not a single path component"),
+            (
+                "a\\b",
+                "buildpack id `a\\\\b` is not a single path component",
+            ),
+            (
+                "a\0",
+                "buildpack id `a\\0` has the character `\\0`, which is not allowed",
+            ),
+            (
+                "a\nb",
+                "buildpack id `a\\nb` has the character `\\n`, which is not allowed",
+            ),
+            ("sbom", "buildpack id `sbom` is reserved"),
+            ("Config", "buildpack id `Config` is reserved"),
+            (&long, "buildpack id of 256 bytes is longer than 255"),
+        ];
+        for (text, message) in cases {
+            assert_eq!(BuildpackId::parse(text).unwrap_err().to_string(), message);
+        }
+        assert!(BuildpackId::parse(&"a".repeat(MAX_NAME_BYTES)).is_ok());
+        assert!(
+            BuildpackId::parse("../..").is_ok(),
+            "one component once it is escaped"
+        );
+    }
+
+    #[test]
+    fn the_characters_of_the_specification_are_checked_on_request() {
+        for (text, is_allowed) in [("io.x/y-z.1", true), ("foo_bar", false), ("foo bar", false)] {
+            let id = BuildpackId::parse(text).unwrap();
+            assert_eq!(id.check_characters().is_ok(), is_allowed, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_version_is_an_opaque_directory_name() {
+        for text in ["", "1.0.0", "01", "latest", "v1+meta"] {
+            assert_eq!(BuildpackVersion::parse(text).unwrap().as_str(), text);
+        }
+        for text in [".", "..", "1/2", "1\\2", "\u{7f}"] {
+            let error = BuildpackVersion::parse(text).unwrap_err();
+            assert_eq!(error.kind(), "buildpack version");
+        }
+    }
+
+    #[test]
+    fn layer_names_of_other_documents_are_reserved() {
+        for text in ["build", "launch", "store"] {
+            let error = LayerName::parse(text).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("layer name `{text}` is reserved")
+            );
+        }
+        for text in ["", ".", "..", "a/b", "../x"] {
+            assert!(LayerName::parse(text).is_err(), "{text}");
+        }
+        for text in ["a", "a.b", "Build", "x y", ".hidden"] {
+            assert_eq!(LayerName::parse(text).unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn process_types_keep_to_the_characters_of_the_specification() {
+        for text in ["web", "a.b", "A_1-x", "..."] {
+            assert_eq!(ProcessType::parse(text).unwrap().as_str(), text);
+        }
+        for text in ["", ".", "..", "a b", "a/b", "a:b", "a\\b", "é", "a&b"] {
+            assert!(ProcessType::parse(text).is_err(), "{text}");
+        }
+        assert!(ProcessType::parse(&"a".repeat(300)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn an_accepted_id_is_always_one_safe_component(text in any::<String>()) {
+            if let Ok(id) = BuildpackId::parse(&text) {
+                let escaped = id.escaped();
+                prop_assert!(!escaped.contains(['/', '\\', '\0']));
+                prop_assert!(!matches!(escaped.as_str(), "" | "." | ".."));
+            }
+        }
+    }
 }

@@ -1,18 +1,27 @@
 //! Image labels: their names, and the JSON that three of them hold.
 
+mod parse;
+mod print;
+mod toml_form;
+
 use indexmap::IndexMap;
 
-use crate::api::PlatformApi;
-use crate::document::DocumentError;
 use crate::layer::LayerToml;
-use crate::metadata::BuildMetadata;
-use crate::project_metadata::ProjectMetadata;
 use crate::run::RunImageNames;
 use crate::stack::Stack;
 use crate::store::StoreToml;
 
+pub use parse::{parse_cache_metadata, parse_lifecycle_metadata, parse_rebase_metadata};
+pub use print::{
+    print_build_label, print_cache_metadata, print_legacy_bom, print_lifecycle_metadata,
+    print_project_label, print_rebase_metadata,
+};
+pub(crate) use toml_form::{lifecycle_fields, read_lifecycle_metadata};
+
 /// Label with [`LifecycleMetadata`].
 pub const LIFECYCLE_METADATA: &str = "io.buildpacks.lifecycle.metadata";
+/// Label of a cache image, and name of the file in a cache directory, with [`CacheMetadata`].
+pub const CACHE_METADATA: &str = "io.buildpacks.lifecycle.cache.metadata";
 /// Label with the build metadata.
 pub const BUILD_METADATA: &str = "io.buildpacks.build.metadata";
 /// Label with the project metadata.
@@ -97,28 +106,37 @@ pub struct LauncherMetadata {
     pub commit: String,
 }
 
-/// Parses the label [`LIFECYCLE_METADATA`]. Integers become floats, as in the reference.
-pub fn parse_lifecycle_metadata(label: &str) -> Result<LifecycleMetadata, DocumentError> {
-    crate::document::unfinished(LIFECYCLE_METADATA, label.as_bytes())
+/// What a cache remembers.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct CacheMetadata {
+    /// Diff ID of the layer with SBOM files; empty if there is none.
+    pub sbom: String,
+    /// Layers of each buildpack.
+    pub buildpacks: Vec<BuildpackLayers>,
 }
 
-/// Prints the label [`LIFECYCLE_METADATA`].
-pub fn print_lifecycle_metadata(metadata: &LifecycleMetadata) -> Result<String, LabelError> {
-    Ok(format!("{metadata:?}"))
+/// The label [`LIFECYCLE_METADATA`] of an image that is rebased.
+///
+/// An application's layers may have any shape here, and keep it: the rebase does not need them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RebaseMetadata {
+    /// The label, but for `app`, which is empty here.
+    pub metadata: LifecycleMetadata,
+    app: serde_json::Value,
 }
 
-/// Prints the label [`BUILD_METADATA`].
-pub fn print_build_label(
-    metadata: &BuildMetadata,
-    launcher: &LauncherMetadata,
-    api: PlatformApi,
-) -> Result<String, LabelError> {
-    Ok(format!("{metadata:?}{launcher:?}{api}"))
+impl LifecycleMetadata {
+    /// The layers of one buildpack.
+    pub fn buildpack(&self, id: &str) -> Option<&BuildpackLayers> {
+        self.buildpacks.iter().find(|buildpack| buildpack.id == id)
+    }
 }
 
-/// Prints the label [`PROJECT_METADATA`].
-pub fn print_project_label(metadata: &ProjectMetadata) -> Result<String, LabelError> {
-    Ok(format!("{metadata:?}"))
+impl CacheMetadata {
+    /// The layers of one buildpack.
+    pub fn buildpack(&self, id: &str) -> Option<&BuildpackLayers> {
+        self.buildpacks.iter().find(|buildpack| buildpack.id == id)
+    }
 }
 
 /// A value that JSON cannot hold.
@@ -132,3 +150,6 @@ pub struct LabelError {
     /// `nan` or `inf`.
     pub value: String,
 }
+
+#[cfg(test)]
+mod tests;

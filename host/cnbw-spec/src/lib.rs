@@ -36,4 +36,5 @@ pub mod system;
 pub mod target;
 pub mod value;
 
+mod json;
 mod print;

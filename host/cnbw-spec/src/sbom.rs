@@ -76,3 +76,57 @@ pub fn sbom_subject(name: &str) -> SbomSubject {
         layer => SbomSubject::Layer(layer.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_the_name_decides_the_format() {
+        let cases = [
+            ("l.sbom.cdx.json", Some(SbomFormat::CycloneDx)),
+            ("a.b.sbom.spdx.json", Some(SbomFormat::Spdx)),
+            (".sbom.syft.json", Some(SbomFormat::Syft)),
+            ("sbom.cdx.json", None),
+            ("xsbom.cdx.json", None),
+            ("l.sbom.foo.json", None),
+            ("l.sbom.cdx.json.bak", None),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(SbomFormat::of_file(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_unknown_formats_count_as_sboms_too() {
+        let cases = [
+            ("l.sbom.foo.json", true),
+            ("l.sbom.cdx.json", true),
+            (".sbom..json", true),
+            ("l.sbom.json", false),
+            ("l.sbom.cdx.xml", false),
+            ("l.toml", false),
+        ];
+        for (name, expected) in cases {
+            assert_eq!(is_sbom_file(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_text_before_the_first_period_is_the_subject() {
+        assert_eq!(sbom_subject("launch.sbom.cdx.json"), SbomSubject::Launch);
+        assert_eq!(sbom_subject("build.sbom.cdx.json"), SbomSubject::Build);
+        let layer = |name: &str| SbomSubject::Layer(name.to_owned());
+        assert_eq!(sbom_subject("a.b.sbom.cdx.json"), layer("a"));
+        assert_eq!(sbom_subject("launcher.sbom.cdx.json"), layer("launcher"));
+    }
+
+    #[test]
+    fn parameters_and_case_of_a_media_type_do_not_matter() {
+        let format = SbomFormat::CycloneDx;
+        assert!(format.is_declared_as("application/vnd.cyclonedx+json"));
+        assert!(format.is_declared_as("Application/vnd.CycloneDX+json ; version=1.4"));
+        assert!(!format.is_declared_as("application/spdx+json"));
+        assert!(!format.is_declared_as(""));
+    }
+}

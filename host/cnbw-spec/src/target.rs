@@ -73,3 +73,72 @@ impl TargetMetadata {
 fn fits(one: &str, other: &str) -> bool {
     one.is_empty() || other.is_empty() || one == other
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn distro(text: &str) -> Distro {
+        let (name, version) = text.split_once(' ').unwrap_or((text, ""));
+        Distro {
+            name: name.to_owned(),
+            version: version.to_owned(),
+        }
+    }
+
+    fn parts(text: &str) -> [String; 3] {
+        let mut parts = text.split('/').map(str::to_owned);
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
+    }
+
+    fn target(text: &str, distros: &[&str]) -> Target {
+        let [os, arch, variant] = parts(text);
+        let distros = distros.iter().map(|text| distro(text)).collect();
+        Target { os, arch, variant, distros }
+    }
+
+    fn base(text: &str, with: Option<&str>) -> TargetMetadata {
+        let [os, arch, variant] = parts(text);
+        let distro = with.map(distro);
+        TargetMetadata { id: String::new(), os, arch, variant, distro }
+    }
+
+    #[test]
+    fn what_one_side_leaves_open_matches() {
+        let ubuntu = Some("ubuntu 22.04");
+        let cases = [
+            (target("", &[]), base("linux/amd64", None), true),
+            (target("linux", &[]), base("linux/arm64", None), true),
+            (target("linux/amd64", &[]), base("linux/arm64", None), false),
+            (target("linux/arm/v7", &[]), base("linux/arm/v6", None), false),
+            (target("linux/arm/v7", &[]), base("linux/arm", None), true),
+            (target("linux", &["ubuntu 20.04", "ubuntu 22.04"]), base("linux/amd64", ubuntu), true),
+            (target("linux", &["alpine 3.18"]), base("linux/amd64", ubuntu), false),
+            (target("linux", &["ubuntu"]), base("linux/amd64", ubuntu), true),
+            (target("linux", &["ubuntu 22.04"]), base("linux/amd64", Some("ubuntu")), true),
+            (target("linux", &["ubuntu"]), base("linux/amd64", None), false),
+        ];
+        for (target, base, expected) in cases {
+            assert_eq!(target.is_satisfied_by(&base), expected, "{target:?} {base:?}");
+        }
+    }
+
+    #[test]
+    fn a_rebase_needs_the_same_system_and_what_the_new_base_says_of_its_distribution() {
+        let ubuntu = Some("ubuntu 22.04");
+        let cases = [
+            (base("linux/amd64", None), base("linux/amd64", ubuntu), true),
+            (base("linux/amd64", ubuntu), base("linux/amd64", None), false),
+            (base("linux/amd64", ubuntu), base("linux/amd64", ubuntu), true),
+            (base("linux/amd64", Some("ubuntu")), base("linux/amd64", ubuntu), true),
+            (base("linux/amd64", ubuntu), base("linux/amd64", Some("ubuntu")), false),
+            (base("linux/amd64", Some("ubuntu 24.04")), base("linux/amd64", ubuntu), false),
+            (base("linux/amd64", None), base("linux", None), false),
+            (base("linux/arm/v7", None), base("linux/arm", None), true),
+            (base("linux/arm/v7", None), base("linux/arm/v6", None), false),
+        ];
+        for (new, app, expected) in cases {
+            assert_eq!(new.accepts_rebase_of(&app), expected, "{new:?} {app:?}");
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Typed access to a TOML document that knows where everything stands.
+//!
+//! As in the reference: unknown keys are skipped, a key in another case counts if the exact one is
+//! absent, and a value of another type than expected is an error.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{
+    DocumentError, MAX_DOCUMENT_DEPTH, MAX_DOCUMENT_VALUES, document_text, escape, line_of,
+};
+use crate::id::{BuildpackRef, NameError};
+use crate::value::{Table, Value};
+
+/// A document that was parsed as TOML.
+pub(crate) struct Document<'d> {
+    source: Source<'d>,
+    root: Spanned<DeTable<'d>>,
+}
+
+/// One table of a document.
+pub(crate) struct Reader<'a> {
+    source: Source<'a>,
+    table: &'a DeTable<'a>,
+    span: Range<usize>,
+    path: String,
+}
+
+/// One value, with the path that leads to it.
+struct Field<'a> {
+    source: Source<'a>,
+    value: &'a Spanned<DeValue<'a>>,
+    path: String,
+}
+
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+}
+
+impl<'d> Document<'d> {
+    /// Parses TOML, and refuses what is too large, too deep or too much.
+    pub(crate) fn parse(file: &'d str, bytes: &'d [u8]) -> Result<Self, DocumentError> {
+        let text = document_text(file, bytes)?;
+        let source = Source { file, text };
+        let root = DeTable::parse(text).map_err(|error| {
+            source.error(
+                error.span(),
+                "",
+                format!("not TOML: {}", escape(error.message())),
+            )
+        })?;
+        let document = Self { source, root };
+        document.check_size()?;
+        Ok(document)
+    }
+
+    /// The table at the top.
+    pub(crate) fn root(&self) -> Reader<'_> {
+        Reader {
+            source: self.source,
+            table: self.root.get_ref(),
+            span: self.root.span(),
+            path: String::new(),
+        }
+    }
+
+    /// Walks without recursion, since the depth is what is in doubt.
+    fn check_size(&self) -> Result<(), DocumentError> {
+        let mut seen = 0_usize;
+        let mut open: Vec<(usize, &Spanned<DeValue<'_>>)> = self
+            .root
+            .get_ref()
+            .values()
+            .map(|value| (1, value))
+            .collect();
+        while let Some((depth, value)) = open.pop() {
+            seen += 1;
+            if seen > MAX_DOCUMENT_VALUES {
+                return Err(DocumentError::whole(
+                    self.source.file,
+                    format!("more than the limit of {MAX_DOCUMENT_VALUES} values"),
+                ));
+            }
+            if depth > MAX_DOCUMENT_DEPTH {
+                let reason = format!("nested deeper than the limit of {MAX_DOCUMENT_DEPTH} levels");
+                return Err(self.source.error(Some(value.span()), "", reason));
+            }
+            match value.get_ref() {
+                DeValue::Array(array) => open.extend(array.iter().map(|item| (depth + 1, item))),
+                DeValue::Table(table) => open.extend(table.values().map(|item| (depth + 1, item))),
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// A text, if the key is there.
+    pub(crate) fn string(&self, name: &str) -> Result<Option<String>, DocumentError> {
+        self.field(name).map(|field| field.string()).transpose()
+    }
+
+    /// A text; an absent key and an empty text are the same.
+    pub(crate) fn filled(&self, name: &str) -> Result<Option<String>, DocumentError> {
+        Ok(self.string(name)?.filter(|text| !text.is_empty()))
+    }
+
+    /// A text, empty if the key is absent.
+    pub(crate) fn text(&self, name: &str) -> Result<String, DocumentError> {
+        Ok(self.string(name)?.unwrap_or_default())
+    }
+
+    /// A flag, if the key is there.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, DocumentError> {
+        let Some(field) = self.field(name) else {
+            return Ok(None);
+        };
+        match field.value.get_ref() {
+            DeValue::Boolean(flag) => Ok(Some(*flag)),
+            other => Err(field.mismatch("a boolean", other)),
+        }
+    }
+
+    /// A flag, false if the key is absent.
+    pub(crate) fn is(&self, name: &str) -> Result<bool, DocumentError> {
+        Ok(self.flag(name)?.unwrap_or_default())
+    }
+
+    /// A list of texts, if the key is there.
+    pub(crate) fn strings(&self, name: &str) -> Result<Option<Vec<String>>, DocumentError> {
+        let Some(field) = self.field(name) else {
+            return Ok(None);
+        };
+        field
+            .items()?
+            .iter()
+            .map(Field::string)
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    /// A list of texts, or of tables of which each has a text `key`.
+    pub(crate) fn strings_or_named(
+        &self,
+        name: &str,
+        key: &str,
+    ) -> Result<Vec<String>, DocumentError> {
+        let Some(field) = self.field(name) else {
+            return Ok(Vec::new());
+        };
+        let items = field.items()?;
+        let read = |item: &Field<'a>| match item.value.get_ref() {
+            DeValue::Table(_) => item.table()?.text(key),
+            _ => item.string(),
+        };
+        items.iter().map(read).collect()
+    }
+
+    /// A text or a list of scalars; a single text is a list of one.
+    pub(crate) fn string_or_list(&self, name: &str) -> Result<Vec<String>, DocumentError> {
+        let Some(field) = self.field(name) else {
+            return Ok(Vec::new());
+        };
+        match field.value.get_ref() {
+            DeValue::String(text) => Ok(vec![text.to_string()]),
+            DeValue::Array(_) => field.items()?.iter().map(Field::scalar_text).collect(),
+            other => Err(field.mismatch("a string or an array of strings", other)),
+        }
+    }
+
+    /// The table under a key, if the key is there.
+    pub(crate) fn table(&self, name: &str) -> Result<Option<Reader<'a>>, DocumentError> {
+        self.field(name).map(|field| field.table()).transpose()
+    }
+
+    /// The tables of an array, none if the key is absent.
+    pub(crate) fn tables(&self, name: &str) -> Result<Vec<Reader<'a>>, DocumentError> {
+        let Some(field) = self.field(name) else {
+            return Ok(Vec::new());
+        };
+        field.items()?.iter().map(Field::table).collect()
+    }
+
+    /// The tables of an array, each read by `read`.
+    pub(crate) fn each<T>(
+        &self,
+        name: &str,
+        read: impl Fn(&Reader<'a>) -> Result<T, DocumentError>,
+    ) -> Result<Vec<T>, DocumentError> {
+        self.tables(name)?.iter().map(read).collect()
+    }
+
+    /// All keys of this table, each of which leads to a table.
+    pub(crate) fn named_tables(&self) -> Result<Vec<(String, Reader<'a>)>, DocumentError> {
+        let read = |(key, value): (&Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
+            let name = key.get_ref().to_string();
+            let path = join(&self.path, &name);
+            let field = Field {
+                source: self.source,
+                value,
+                path,
+            };
+            Ok((name, field.table()?))
+        };
+        self.table.iter().map(read).collect()
+    }
+
+    /// A value of any shape, if the key is there.
+    pub(crate) fn any(&self, name: &str) -> Result<Option<Value>, DocumentError> {
+        self.field(name).map(|field| field.any()).transpose()
+    }
+
+    /// A table of any content, if the key is there.
+    pub(crate) fn free_table(&self, name: &str) -> Result<Option<Table>, DocumentError> {
+        let Some(field) = self.field(name) else {
+            return Ok(None);
+        };
+        match field.any()? {
+            Value::Table(table) => Ok(Some(table)),
+            _ => Err(field.mismatch("a table", field.value.get_ref())),
+        }
+    }
+
+    /// The buildpack or extension that `id` and `version` name.
+    pub(crate) fn buildpack_ref(&self) -> Result<BuildpackRef, DocumentError> {
+        let id = self.text("id")?;
+        let version = self.text("version")?;
+        BuildpackRef::parse(&id, &version).map_err(|error| {
+            let key = match error.kind() {
+                crate::id::BUILDPACK_VERSION => "version",
+                _ => "id",
+            };
+            self.name_error(key, &error)
+        })
+    }
+
+    /// Whether the key is there, spelled exactly so.
+    pub(crate) fn has_exactly(&self, name: &str) -> bool {
+        self.table.get(name).is_some()
+    }
+
+    /// Whether the key is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    /// Paths of the keys that are not among `known`.
+    pub(crate) fn unknown_keys(&self, known: &[&str]) -> Vec<String> {
+        let keys = self.table.keys().map(|key| key.get_ref().as_ref());
+        let is_unknown = |key: &&str| !known.iter().any(|name| key.eq_ignore_ascii_case(name));
+        keys.filter(is_unknown)
+            .map(|key| join(&self.path, key))
+            .collect()
+    }
+
+    /// An error about a key of this table.
+    pub(crate) fn error(&self, name: &str, reason: impl Into<String>) -> DocumentError {
+        let span = self
+            .field(name)
+            .map_or(self.span.clone(), |field| field.value.span());
+        self.source
+            .error(Some(span), &join(&self.path, name), reason)
+    }
+
+    /// An error about this table as a whole.
+    pub(crate) fn error_here(&self, reason: impl Into<String>) -> DocumentError {
+        self.source
+            .error(Some(self.span.clone()), &self.path, reason)
+    }
+
+    /// An error about a name under a key of this table.
+    pub(crate) fn name_error(&self, name: &str, error: &NameError) -> DocumentError {
+        self.error(name, error.to_string())
+    }
+
+    fn field(&self, name: &str) -> Option<Field<'a>> {
+        let exact = self.table.get_key_value(name);
+        let (key, value) = exact.or_else(|| {
+            self.table
+                .iter()
+                .find(|(key, _)| key.get_ref().eq_ignore_ascii_case(name))
+        })?;
+        Some(Field {
+            source: self.source,
+            value,
+            path: join(&self.path, key.get_ref()),
+        })
+    }
+}
+
+impl<'a> Field<'a> {
+    fn string(&self) -> Result<String, DocumentError> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Ok(text.to_string()),
+            other => Err(self.mismatch("a string", other)),
+        }
+    }
+
+    fn scalar_text(&self) -> Result<String, DocumentError> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Ok(text.to_string()),
+            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                Ok(self.any()?.to_string())
+            }
+            other => Err(self.mismatch("a string", other)),
+        }
+    }
+
+    fn items(&self) -> Result<Vec<Field<'a>>, DocumentError> {
+        let DeValue::Array(array) = self.value.get_ref() else {
+            return Err(self.mismatch("an array", self.value.get_ref()));
+        };
+        let field = |(index, value)| Field {
+            source: self.source,
+            value,
+            path: format!("{}[{index}]", self.path),
+        };
+        Ok(array.iter().enumerate().map(field).collect())
+    }
+
+    fn table(&self) -> Result<Reader<'a>, DocumentError> {
+        match self.value.get_ref() {
+            DeValue::Table(table) => Ok(Reader {
+                source: self.source,
+                table,
+                span: self.value.span(),
+                path: self.path.clone(),
+            }),
+            other => Err(self.mismatch("a table", other)),
+        }
+    }
+
+    /// Copies a value out of the document. Its depth was checked when the document was parsed.
+    fn any(&self) -> Result<Value, DocumentError> {
+        let out_of_range = |what: &str| self.error(format!("{what} is out of range"));
+        Ok(match self.value.get_ref() {
+            DeValue::String(text) => Value::String(text.to_string()),
+            DeValue::Integer(integer) => i64::from_str_radix(integer.as_str(), integer.radix())
+                .map(Value::Integer)
+                .map_err(|_| out_of_range("integer"))?,
+            DeValue::Float(float) => {
+                let text = float.as_str();
+                let value: f64 = text.parse().map_err(|_| out_of_range("float"))?;
+                if value.is_infinite() && !text.contains("inf") {
+                    return Err(out_of_range("float"));
+                }
+                Value::Float(value)
+            }
+            DeValue::Boolean(flag) => Value::Boolean(*flag),
+            DeValue::Datetime(datetime) => Value::Datetime(*datetime),
+            DeValue::Array(_) => Value::Array(
+                self.items()?
+                    .iter()
+                    .map(Field::any)
+                    .collect::<Result<_, _>>()?,
+            ),
+            DeValue::Table(table) => {
+                let mut copy = Table::new();
+                for (key, value) in table {
+                    let path = join(&self.path, key.get_ref());
+                    let field = Field {
+                        source: self.source,
+                        value,
+                        path,
+                    };
+                    copy.insert(key.get_ref().to_string(), field.any()?);
+                }
+                Value::Table(copy)
+            }
+        })
+    }
+
+    fn mismatch(&self, expected: &str, found: &DeValue<'_>) -> DocumentError {
+        self.error(format!(
+            "expected {expected}, found {}",
+            with_article(found)
+        ))
+    }
+
+    fn error(&self, reason: String) -> DocumentError {
+        self.source
+            .error(Some(self.value.span()), &self.path, reason)
+    }
+}
+
+impl Source<'_> {
+    fn error(
+        self,
+        span: Option<Range<usize>>,
+        key: &str,
+        reason: impl Into<String>,
+    ) -> DocumentError {
+        let start = span.map(|span| span.start.min(self.text.len()));
+        let column = start.map(|start| {
+            let before = self.text.get(..start).unwrap_or_default();
+            let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+            1 + before.get(line_start..).unwrap_or_default().chars().count()
+        });
+        DocumentError {
+            line: start.map(|start| line_of(self.text.as_bytes(), start)),
+            column,
+            ..DocumentError::at_key(self.file, key, reason)
+        }
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        return key.to_owned();
+    }
+    format!("{path}.{key}")
+}
+
+fn with_article(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "an integer",
+        DeValue::Float(_) => "a float",
+        DeValue::Boolean(_) => "a boolean",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "an array",
+        DeValue::Table(_) => "a table",
+    }
+}
