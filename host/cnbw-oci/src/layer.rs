@@ -152,3 +152,26 @@ pub enum LayerError {
 pub fn scan_tree(tree: &Dir) -> Result<Vec<ScannedPath>, LayerError> {
     write::scan_tree(tree)
 }
+
+/// Prints the header of a file in a tar, in the same way as in layers. The path may be relative.
+pub(crate) fn tar_header(path: &str, owner: Owner, mode: u32, size: u64, mtime: i64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let header = header::Header {
+        path: path.as_bytes(),
+        link: b"",
+        kind: header::TypeFlag::File,
+        mode,
+        owner,
+        size,
+        mtime,
+    };
+    header.print(&mut bytes);
+    bytes
+}
+
+/// The zeros that follow a file's content in a tar.
+pub(crate) fn tar_padding(size: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    header::pad(size, &mut bytes);
+    bytes
+}

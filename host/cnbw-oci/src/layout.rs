@@ -24,8 +24,9 @@ use crate::verify::Verified;
 mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
+pub(crate) use write::set_entries;
 pub use write::{LayoutOptions, LayoutSink};
 
 /// Annotation of an index's entry that says its tag.
