@@ -106,15 +106,13 @@ pub fn validate(image: &Image, options: ValidateOptions) -> Validation {
                         media_type,
                     });
                 }
-                match image.config.rootfs.diff_ids.get(index) {
-                    Some(expected) if *expected != content.diff_id => {
-                        findings.push(Finding::DiffId {
-                            what,
-                            found: content.diff_id,
-                            expected: *expected,
-                        })
-                    }
-                    _ => {}
+                let claimed = image.config.rootfs.diff_ids.get(index);
+                if let Some(expected) = claimed.filter(|claimed| **claimed != content.diff_id) {
+                    findings.push(Finding::DiffId {
+                        what,
+                        found: content.diff_id,
+                        expected: *expected,
+                    });
                 }
             }
             Err(error) => findings.push(Finding::Blob {
