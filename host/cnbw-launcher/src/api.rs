@@ -32,7 +32,10 @@ impl ApiVersion {
         }
         let number = |part: &str| part.parse().map_err(|_| ApiError::Malformed);
         let minor = if minor.is_empty() { 0 } else { number(minor)? };
-        Ok(Self { major: number(major)?, minor })
+        Ok(Self {
+            major: number(major)?,
+            minor,
+        })
     }
 
     /// Parses a Platform API version and checks that it is supported.
@@ -46,7 +49,11 @@ impl ApiVersion {
     }
 
     fn supported_by(self, minors: &std::ops::RangeInclusive<u64>) -> Result<Self, ApiError> {
-        if self.major == 0 && minors.contains(&self.minor) { Ok(self) } else { Err(ApiError::Unsupported) }
+        if self.major == 0 && minors.contains(&self.minor) {
+            Ok(self)
+        } else {
+            Err(ApiError::Unsupported)
+        }
     }
 
     /// Tells whether a process's arguments are defaults that the user's replace (Buildpack API 0.9).
@@ -56,12 +63,18 @@ impl ApiVersion {
 
     /// Tells whether a command may be a list whose tail always stays (Platform API 0.10).
     pub(crate) fn has_command_lists(self) -> bool {
-        self >= Self { major: 0, minor: 10 }
+        self >= Self {
+            major: 0,
+            minor: 10,
+        }
     }
 
     /// Tells whether processes may be limited to execution environments (Platform API 0.15).
     pub(crate) fn honors_exec_env(self) -> bool {
-        self >= Self { major: 0, minor: 15 }
+        self >= Self {
+            major: 0,
+            minor: 15,
+        }
     }
 }
 
@@ -104,7 +117,11 @@ mod tests {
             ("1.7", false, false),
         ] {
             assert_eq!(ApiVersion::parse_platform(text).is_ok(), platform, "{text}");
-            assert_eq!(ApiVersion::parse_buildpack(text).is_ok(), buildpack, "{text}");
+            assert_eq!(
+                ApiVersion::parse_buildpack(text).is_ok(),
+                buildpack,
+                "{text}"
+            );
         }
     }
 }

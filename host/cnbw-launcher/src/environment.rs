@@ -5,8 +5,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Variables that are for the launcher and not for the process.
-const LAUNCHER_ONLY: [&str; 5] =
-    ["CNB_APP_DIR", "CNB_DEPRECATION_MODE", "CNB_LAYERS_DIR", "CNB_PLATFORM_API", "CNB_PROCESS_TYPE"];
+const LAUNCHER_ONLY: [&str; 5] = [
+    "CNB_APP_DIR",
+    "CNB_DEPRECATION_MODE",
+    "CNB_LAYERS_DIR",
+    "CNB_PLATFORM_API",
+    "CNB_PROCESS_TYPE",
+];
 
 /// Directories of the launcher itself, which a process must not find in its `PATH`.
 const LAUNCHER_DIRECTORIES: [&[u8]; 2] = [b"/cnb/process", b"/cnb/lifecycle"];
@@ -65,7 +70,9 @@ impl Environment {
     /// Takes over the container's variables, without what belongs to the launcher.
     ///
     /// Of a name that occurs twice the first value counts, as it does for `getenv`.
-    pub(crate) fn from_container(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    pub(crate) fn from_container(
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Self {
         let mut taken = BTreeMap::new();
         for (name, value) in variables {
             if !LAUNCHER_ONLY.iter().any(|own| name == *own) {
@@ -85,7 +92,9 @@ impl Environment {
 
     /// Returns a value; an unset variable is empty.
     pub(crate) fn value(&self, name: impl AsRef<OsStr>) -> &OsStr {
-        self.0.get(name.as_ref()).map_or(OsStr::new(""), OsString::as_os_str)
+        self.0
+            .get(name.as_ref())
+            .map_or(OsStr::new(""), OsString::as_os_str)
     }
 
     /// Sets a variable.
@@ -95,17 +104,30 @@ impl Environment {
 
     /// Puts a directory in front of a list of paths.
     pub(crate) fn prepend_path(&mut self, name: &str, directory: &OsStr) {
-        self.apply(OsStr::new(name), Action::PrependPath, directory.as_bytes(), None);
+        self.apply(
+            OsStr::new(name),
+            Action::PrependPath,
+            directory.as_bytes(),
+            None,
+        );
     }
 
     /// Applies one file of an `env` directory.
-    pub(crate) fn apply(&mut self, name: &OsStr, action: Action, value: &[u8], delimiter: Option<&[u8]>) {
+    pub(crate) fn apply(
+        &mut self,
+        name: &OsStr,
+        action: Action,
+        value: &[u8],
+        delimiter: Option<&[u8]>,
+    ) {
         let old = self.value(name).as_bytes();
         let new = match action {
             Action::Override => value.to_vec(),
             Action::Default if old.is_empty() => value.to_vec(),
             Action::Default => return,
-            Action::Prepend | Action::PrependPath | Action::Append if old.is_empty() => value.to_vec(),
+            Action::Prepend | Action::PrependPath | Action::Append if old.is_empty() => {
+                value.to_vec()
+            }
             Action::Prepend => [value, delimiter.unwrap_or_default(), old].concat(),
             Action::PrependPath => [value, delimiter.unwrap_or(PATH_SEPARATOR), old].concat(),
             Action::Append => [old, delimiter.unwrap_or_default(), value].concat(),
@@ -115,7 +137,9 @@ impl Environment {
 
     /// Lists the variables.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.0.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
     }
 }
 
@@ -124,7 +148,11 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
-        Environment::from_container(variables.iter().map(|(name, value)| (name.into(), value.into())))
+        Environment::from_container(
+            variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        )
     }
 
     #[test]
@@ -167,7 +195,11 @@ mod tests {
         ] {
             let mut environment = environment(&[("A", old)]);
             environment.apply(OsStr::new("A"), action, b"v", delimiter.map(str::as_bytes));
-            assert_eq!(environment.value("A"), expected, "{old:?} {action:?} {delimiter:?}");
+            assert_eq!(
+                environment.value("A"),
+                expected,
+                "{old:?} {action:?} {delimiter:?}"
+            );
         }
     }
 
@@ -180,12 +212,22 @@ mod tests {
             ("CNB_PLATFORM_API", "1"),
             ("CNB_DEPRECATION_MODE", "1"),
             ("CNB_EXEC_ENV", "test"),
-            ("PATH", "/cnb/process:/a:/cnb/lifecycle:/cnb/process/x:/cnb/process/::/cnb/process"),
+            (
+                "PATH",
+                "/cnb/process:/a:/cnb/lifecycle:/cnb/process/x:/cnb/process/::/cnb/process",
+            ),
             ("A", "first"),
             ("A", "second"),
         ]);
-        let expected = [("A", "first"), ("CNB_EXEC_ENV", "test"), ("PATH", "/a:/cnb/process/x:/cnb/process/:")];
-        let expected: Vec<_> = expected.iter().map(|(name, value)| (OsStr::new(name), OsStr::new(value))).collect();
+        let expected = [
+            ("A", "first"),
+            ("CNB_EXEC_ENV", "test"),
+            ("PATH", "/a:/cnb/process/x:/cnb/process/:"),
+        ];
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, value)| (OsStr::new(name), OsStr::new(value)))
+            .collect();
         assert_eq!(found.iter().collect::<Vec<_>>(), expected);
     }
 

@@ -15,7 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::environment::Environment;
 use crate::files::shown;
-use crate::metadata::parse_toml;
+use crate::toml::{self, TomlError, Value};
 
 /// The descriptor that the specification gives to exec.d programs.
 const OUTPUT_DESCRIPTOR: i32 = 3;
@@ -47,8 +47,8 @@ enum ExecDFault {
     TimedOut(Duration),
     #[error("it wrote more than {0} bytes to descriptor {OUTPUT_DESCRIPTOR}")]
     TooMuch(usize),
-    #[error("it wrote malformed TOML: {0}")]
-    Malformed(String),
+    #[error("it wrote malformed TOML")]
+    Malformed(#[from] TomlError),
     #[error("it wrote no string for the key {}, but {found}", shown(key))]
     NotAString { key: String, found: &'static str },
     #[error("it wrote {}, which is no name of a variable", shown(.0))]
@@ -59,7 +59,10 @@ enum ExecDFault {
 pub(crate) fn run_exec_d(path: &Path, environment: &mut Environment) -> Result<(), ExecDError> {
     let output = run(path, environment, TIME_LIMIT);
     let variables = output.and_then(|output| parse_output(&output));
-    let variables = variables.map_err(|source| ExecDError { path: path.to_owned(), source })?;
+    let variables = variables.map_err(|source| ExecDError {
+        path: path.to_owned(),
+        source,
+    })?;
     for (name, value) in variables {
         environment.set(name, value);
     }
@@ -70,16 +73,28 @@ fn run(path: &Path, environment: &Environment, limit: Duration) -> Result<Vec<u8
     let deadline = Instant::now() + limit;
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(ExecDFault::Pipe)?;
     let mut command = Command::new(path);
-    command.stdin(Stdio::null()).env_clear().envs(environment.iter());
-    let mapping = FdMapping { parent_fd: writer, child_fd: OUTPUT_DESCRIPTOR };
-    command.fd_mappings(vec![mapping]).map_err(|error| ExecDFault::Start(std::io::Error::other(error)))?;
+    command
+        .stdin(Stdio::null())
+        .env_clear()
+        .envs(environment.iter());
+    let mapping = FdMapping {
+        parent_fd: writer,
+        child_fd: OUTPUT_DESCRIPTOR,
+    };
+    command
+        .fd_mappings(vec![mapping])
+        .map_err(|error| ExecDFault::Start(std::io::Error::other(error)))?;
     let mut child = command.spawn().map_err(ExecDFault::Start)?;
     // The command holds the launcher's copy of the write end: the pipe would never end otherwise.
     drop(command);
 
     let result = read_until_closed(&reader, deadline, limit).and_then(|output| {
         let status = wait_until(&mut child, deadline, limit)?;
-        if status.success() { Ok(output) } else { Err(ExecDFault::Status(status)) }
+        if status.success() {
+            Ok(output)
+        } else {
+            Err(ExecDFault::Status(status))
+        }
     });
     if result.is_err() {
         // Ends what is still running; a program that has ended already is no error.
@@ -88,7 +103,11 @@ fn run(path: &Path, environment: &Environment, limit: Duration) -> Result<Vec<u8
     result
 }
 
-fn read_until_closed(reader: &OwnedFd, deadline: Instant, limit: Duration) -> Result<Vec<u8>, ExecDFault> {
+fn read_until_closed(
+    reader: &OwnedFd,
+    deadline: Instant,
+    limit: Duration,
+) -> Result<Vec<u8>, ExecDFault> {
     let mut output = Vec::new();
     let mut buffer = [0; 16 << 10];
     loop {
@@ -108,7 +127,11 @@ fn read_until_closed(reader: &OwnedFd, deadline: Instant, limit: Duration) -> Re
 }
 
 /// Waits for a program that has closed its output, which most do by ending.
-fn wait_until(child: &mut Child, deadline: Instant, limit: Duration) -> Result<ExitStatus, ExecDFault> {
+fn wait_until(
+    child: &mut Child,
+    deadline: Instant,
+    limit: Duration,
+) -> Result<ExitStatus, ExecDFault> {
     let mut pause = Duration::from_micros(50);
     while Instant::now() < deadline {
         if let Some(status) = child.try_wait().map_err(ExecDFault::Start)? {
@@ -135,18 +158,19 @@ fn wait_readable(descriptor: impl AsFd, deadline: Instant) -> Result<bool, Errno
 
 /// Parses a flat table of strings.
 fn parse_output(output: &[u8]) -> Result<Vec<(String, String)>, ExecDFault> {
-    let text = std::str::from_utf8(output).map_err(|error| ExecDFault::Malformed(error.to_string()))?;
-    let document = parse_toml(text).map_err(ExecDFault::Malformed)?;
+    let document = toml::parse(output)?;
     let mut variables = Vec::new();
-    for (name, value) in document.get_ref().iter() {
-        let (name, value) = (name.get_ref().as_ref(), value.get_ref());
-        let Some(text) = value.as_str() else {
-            return Err(ExecDFault::NotAString { key: name.to_owned(), found: value.type_str() });
+    for (name, value) in document.iter() {
+        let Value::String(text) = value else {
+            return Err(ExecDFault::NotAString {
+                key: name.to_owned(),
+                found: value.kind(),
+            });
         };
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(ExecDFault::BadName(name.to_owned()));
         }
-        variables.push((name.to_owned(), text.to_owned()));
+        variables.push((name.to_owned(), text.clone()));
     }
     Ok(variables)
 }

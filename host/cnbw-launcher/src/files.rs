@@ -46,7 +46,11 @@ pub(crate) enum FileError {
 impl FileError {
     /// Attaches an action and a path to a system error.
     pub(crate) fn at(action: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
-        move |source| Self::System { action, path: path.to_owned(), source }
+        move |source| Self::System {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -56,7 +60,11 @@ pub(crate) fn shown(text: impl AsRef<OsStr>) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('`');
     for character in text.chars() {
-        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+        if character.is_control() {
+            out.extend(character.escape_default())
+        } else {
+            out.push(character)
+        }
     }
     out.push('`');
     out
@@ -77,24 +85,32 @@ pub(crate) fn read_file(path: &Path, limit: usize, links: Links) -> Result<Vec<u
     if links == Links::Refused {
         flags |= OFlags::NOFOLLOW;
     }
-    let descriptor = rustix::fs::open(path, flags, Mode::empty()).map_err(FileError::at("open", path))?;
+    let descriptor =
+        rustix::fs::open(path, flags, Mode::empty()).map_err(FileError::at("open", path))?;
     let stat = rustix::fs::fstat(&descriptor).map_err(FileError::at("inspect", path))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(FileError::NotRegular(path.to_owned()));
     }
     let mut content = Vec::new();
     let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = std::fs::File::from(descriptor).take(cap).read_to_end(&mut content);
+    let read = std::fs::File::from(descriptor)
+        .take(cap)
+        .read_to_end(&mut content);
     read.map_err(|error| FileError::at("read", path)(errno(&error)))?;
     if content.len() > limit {
-        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            limit,
+        });
     }
     Ok(content)
 }
 
 /// Returns the system's number for an error of the standard library.
 pub(crate) fn errno(error: &std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
+    error
+        .raw_os_error()
+        .map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
 /// One entry of a directory.
@@ -128,8 +144,12 @@ pub(crate) fn list_directory(path: &Path) -> Result<Vec<Entry>, FileError> {
         }
         let mut kind = entry.file_type();
         if kind == FileType::Unknown {
-            let stat = rustix::fs::statat(&descriptor, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
-            kind = FileType::from_raw_mode(stat.map_err(FileError::at("inspect an entry of", path))?.st_mode);
+            let stat =
+                rustix::fs::statat(&descriptor, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+            kind = FileType::from_raw_mode(
+                stat.map_err(FileError::at("inspect an entry of", path))?
+                    .st_mode,
+            );
         }
         entries.push(Entry {
             name: OsString::from_vec(bytes.to_vec()),

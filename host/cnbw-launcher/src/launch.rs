@@ -99,16 +99,29 @@ pub(crate) fn launch(
     if start.direct {
         return launch_directly(&start, working_directory, &environment);
     }
-    let profiles = list_profiles(&buildpacks, r#type, directories.app).map_err(LaunchError::Profiles)?;
+    let profiles =
+        list_profiles(&buildpacks, r#type, directories.app).map_err(LaunchError::Profiles)?;
     start.verify_buildpack(metadata)?;
     let arguments = shell_arguments(invocation.argv0, &start, &profiles, working_directory);
     let hint = "; a process that is no direct one needs bash in the run image";
-    exec(Path::new(SHELL), OsStr::new("bash"), &arguments, &environment, hint)
+    exec(
+        Path::new(SHELL),
+        OsStr::new("bash"),
+        &arguments,
+        &environment,
+        hint,
+    )
 }
 
-fn launch_directly(start: &Start, directory: &Path, environment: &Environment) -> Result<Infallible, LaunchError> {
+fn launch_directly(
+    start: &Start,
+    directory: &Path,
+    environment: &Environment,
+) -> Result<Infallible, LaunchError> {
     let Some((command, rest)) = start.command.split_first() else {
-        return Err(LaunchError::NoCommand(start.r#type.clone().unwrap_or_default()));
+        return Err(LaunchError::NoCommand(
+            start.r#type.clone().unwrap_or_default(),
+        ));
     };
     let program = look_up(command, environment.value("PATH"))?;
     change_directory("working directory", directory)?;
@@ -117,8 +130,11 @@ fn launch_directly(start: &Start, directory: &Path, environment: &Environment) -
 }
 
 fn change_directory(role: &'static str, path: &Path) -> Result<(), LaunchError> {
-    std::env::set_current_dir(path)
-        .map_err(|source| LaunchError::ChangeDirectory { role, path: path.to_owned(), source })
+    std::env::set_current_dir(path).map_err(|source| LaunchError::ChangeDirectory {
+        role,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn exec(
@@ -128,8 +144,17 @@ fn exec(
     environment: &Environment,
     hint: &'static str,
 ) -> Result<Infallible, LaunchError> {
-    let source = Command::new(program).arg0(argv0).args(arguments).env_clear().envs(environment.iter()).exec();
-    Err(LaunchError::Exec { program: program.to_owned(), hint, source })
+    let source = Command::new(program)
+        .arg0(argv0)
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter())
+        .exec();
+    Err(LaunchError::Exec {
+        program: program.to_owned(),
+        hint,
+        source,
+    })
 }
 
 /// Finds the program of a command, in `PATH` unless the command has a slash.
@@ -137,7 +162,10 @@ fn exec(
 /// The result is absolute, so that a later change of directory does not change what is started. An empty or relative
 /// element of `PATH` is refused where it would be used, as Go's lookup does: what it means depends on the directory.
 fn look_up(command: &OsStr, path: &OsStr) -> Result<PathBuf, LaunchError> {
-    let failed = |problem| LaunchError::Lookup { command: command.to_owned(), problem };
+    let failed = |problem| LaunchError::Lookup {
+        command: command.to_owned(),
+        problem,
+    };
     if command.as_bytes().contains(&b'/') {
         check_executable(Path::new(command)).map_err(failed)?;
         return std::path::absolute(command).map_err(|_| failed("cannot be made absolute"));
@@ -145,7 +173,11 @@ fn look_up(command: &OsStr, path: &OsStr) -> Result<PathBuf, LaunchError> {
     for directory in path.as_bytes().split(|&byte| byte == b':') {
         let candidate = join(Path::new(OsStr::from_bytes(directory)), command);
         if check_executable(&candidate).is_ok() {
-            return if candidate.is_absolute() { Ok(candidate) } else { Err(failed("is found relative to a directory")) };
+            return if candidate.is_absolute() {
+                Ok(candidate)
+            } else {
+                Err(failed("is found relative to a directory"))
+            };
         }
     }
     Err(failed("is not an executable file in PATH"))

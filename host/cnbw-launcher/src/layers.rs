@@ -19,7 +19,10 @@ pub(crate) struct BuildpackLayers(Vec<PathBuf>);
 /// Lists the layers of every buildpack, in the order of the metadata; buildpacks without a directory have none.
 ///
 /// A layer is a directory. A link to one is not, as in the reference.
-pub(crate) fn list_layers(layers: &Path, metadata: &Metadata) -> Result<Vec<BuildpackLayers>, FileError> {
+pub(crate) fn list_layers(
+    layers: &Path,
+    metadata: &Metadata,
+) -> Result<Vec<BuildpackLayers>, FileError> {
     let mut buildpacks = Vec::with_capacity(metadata.buildpacks.len());
     for buildpack in &metadata.buildpacks {
         let directory = join(layers, buildpack.id.replace('/', "_"));
@@ -27,7 +30,10 @@ pub(crate) fn list_layers(layers: &Path, metadata: &Metadata) -> Result<Vec<Buil
             continue;
         }
         let entries = list_directory(&directory)?;
-        let layers = entries.iter().filter(|entry| entry.is_directory).map(|entry| join(&directory, &entry.name));
+        let layers = entries
+            .iter()
+            .filter(|entry| entry.is_directory)
+            .map(|entry| join(&directory, &entry.name));
         buildpacks.push(BuildpackLayers(layers.collect()));
     }
     Ok(buildpacks)
@@ -70,7 +76,10 @@ pub(crate) fn list_files(
         for directory in with_type(layer, directory, r#type) {
             let entries = list_directory(&directory)?;
             files.extend(
-                entries.iter().filter(|entry| !entry.is_directory).map(|entry| join(&directory, &entry.name)),
+                entries
+                    .iter()
+                    .filter(|entry| !entry.is_directory)
+                    .map(|entry| join(&directory, &entry.name)),
             );
         }
     }
@@ -91,8 +100,14 @@ fn apply_directory(environment: &mut Environment, directory: &Path) -> Result<()
             continue;
         }
         let value = read_file(&path, MAX_VARIABLE, Links::Followed)?;
-        let Some((variable, action)) = Action::of_file(&entry.name) else { continue };
-        let delimiter = if action.uses_delimiter() { read_delimiter(directory, variable) } else { None };
+        let Some((variable, action)) = Action::of_file(&entry.name) else {
+            continue;
+        };
+        let delimiter = if action.uses_delimiter() {
+            read_delimiter(directory, variable)
+        } else {
+            None
+        };
         environment.apply(variable, action, &value, delimiter.as_deref());
     }
     Ok(())
@@ -110,6 +125,8 @@ fn absolute(path: &Path) -> Result<PathBuf, FileError> {
         return Ok(path.to_owned());
     }
     let current = std::env::current_dir();
-    let current = current.map_err(|error| FileError::at("find the current directory for", path)(files::errno(&error)))?;
+    let current = current.map_err(|error| {
+        FileError::at("find the current directory for", path)(files::errno(&error))
+    })?;
     Ok(join(&current, path))
 }

@@ -14,6 +14,7 @@ mod layers;
 mod metadata;
 mod process;
 mod shell;
+mod toml;
 
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
@@ -38,7 +39,9 @@ const EXIT_LAUNCH: u8 = 82;
 
 fn main() -> ExitCode {
     let variables: Vec<(OsString, OsString)> = std::env::vars_os().collect();
-    let messages = Messages { colored: !is_true(variable(&variables, "CNB_NO_COLOR")) };
+    let messages = Messages {
+        colored: !is_true(variable(&variables, "CNB_NO_COLOR")),
+    };
     match run(variables, &messages) {
         Ok(never) => match never {},
         Err(failure) => {
@@ -67,32 +70,63 @@ impl Failure {
     }
 }
 
-fn run(variables: Vec<(OsString, OsString)>, messages: &Messages) -> Result<std::convert::Infallible, Failure> {
-    let set = |name: &str| variable(&variables, name).filter(|value| !value.is_empty()).map(OsStr::to_owned);
-    let or_default = |name: &str, default: &str| set(name).unwrap_or_else(|| OsString::from(default));
+fn run(
+    variables: Vec<(OsString, OsString)>,
+    messages: &Messages,
+) -> Result<std::convert::Infallible, Failure> {
+    let set = |name: &str| {
+        variable(&variables, name)
+            .filter(|value| !value.is_empty())
+            .map(OsStr::to_owned)
+    };
+    let or_default =
+        |name: &str, default: &str| set(name).unwrap_or_else(|| OsString::from(default));
 
     let requested = or_default("CNB_PLATFORM_API", "");
     let requested = requested.to_string_lossy();
     let platform_api = platform_api(&requested)?;
-    let (layers, app) = (or_default("CNB_LAYERS_DIR", "/layers"), or_default("CNB_APP_DIR", "/workspace"));
+    let (layers, app) = (
+        or_default("CNB_LAYERS_DIR", "/layers"),
+        or_default("CNB_APP_DIR", "/workspace"),
+    );
     let exec_env = or_default("CNB_EXEC_ENV", "production");
 
-    let directories = Directories { layers: Path::new(&layers), app: Path::new(&app) };
+    let directories = Directories {
+        layers: Path::new(&layers),
+        app: Path::new(&app),
+    };
     let metadata = Metadata::read(directories.layers)
         .map_err(|error| Failure::new(EXIT_FAILED, "read metadata", &error))?;
-    metadata.verify_buildpack_apis().map_err(|error| Failure::new(EXIT_BUILDPACK_API, "launch", &error))?;
+    metadata
+        .verify_buildpack_apis()
+        .map_err(|error| Failure::new(EXIT_BUILDPACK_API, "launch", &error))?;
     if let Some(r#type) = set("CNB_PROCESS_TYPE") {
         let r#type = files::shown(&r#type);
-        messages.warn(&format!("CNB_PROCESS_TYPE is not supported in Platform API {}", files::shown(&*requested)));
-        messages.warn(&format!("start the image with the entrypoint {type} to run the process of that type"));
+        messages.warn(&format!(
+            "CNB_PROCESS_TYPE is not supported in Platform API {}",
+            files::shown(&*requested)
+        ));
+        messages.warn(&format!(
+            "start the image with the entrypoint {type} to run the process of that type"
+        ));
     }
 
     let mut arguments = std::env::args_os();
     let argv0 = arguments.next().unwrap_or_default();
     let arguments: Vec<OsString> = arguments.collect();
-    let invocation = Invocation { argv0: &argv0, arguments: &arguments, platform_api, exec_env: &exec_env };
-    launch(directories, &metadata, &invocation, Environment::from_container(variables))
-        .map_err(|error| Failure::new(EXIT_LAUNCH, "launch", &error))
+    let invocation = Invocation {
+        argv0: &argv0,
+        arguments: &arguments,
+        platform_api,
+        exec_env: &exec_env,
+    };
+    launch(
+        directories,
+        &metadata,
+        &invocation,
+        Environment::from_container(variables),
+    )
+    .map_err(|error| Failure::new(EXIT_LAUNCH, "launch", &error))
 }
 
 fn platform_api(requested: &str) -> Result<ApiVersion, Failure> {
@@ -107,17 +141,25 @@ fn platform_api(requested: &str) -> Result<ApiVersion, Failure> {
             format!("failed to set platform API: version {} is incompatible with this launcher", files::shown(requested))
         }
     };
-    Err(Failure { status: EXIT_PLATFORM_API, message: problem })
+    Err(Failure {
+        status: EXIT_PLATFORM_API,
+        message: problem,
+    })
 }
 
 /// Returns a variable; of several with one name the first, as `getenv` does.
 fn variable<'a>(variables: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
-    variables.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_os_str())
+    variables
+        .iter()
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value.as_os_str())
 }
 
 /// Reads a truth value in Go's spellings; anything else is false.
 fn is_true(value: Option<&OsStr>) -> bool {
-    ["1", "t", "T", "true", "True", "TRUE"].iter().any(|spelling| value == Some(OsStr::new(spelling)))
+    ["1", "t", "T", "true", "True", "TRUE"]
+        .iter()
+        .any(|spelling| value == Some(OsStr::new(spelling)))
 }
 
 /// The launcher's own messages. They go to standard output, colored unless `CNB_NO_COLOR` is set, as those of the
@@ -132,7 +174,11 @@ impl Messages {
     }
 
     fn write(&self, color: &str, level: &str, text: &str) {
-        let (start, end) = if self.colored { (format!("\x1b[{color};1m"), "\x1b[0m") } else { (String::new(), "") };
+        let (start, end) = if self.colored {
+            (format!("\x1b[{color};1m"), "\x1b[0m")
+        } else {
+            (String::new(), "")
+        };
         // Nobody is left to hear that the message could not be written.
         let _unheard = writeln!(std::io::stdout(), "{start}{level}{end}{text}");
     }

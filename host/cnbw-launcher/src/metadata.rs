@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
-
 use crate::api::{ApiError, ApiVersion};
 use crate::files::{FileError, Links, join, read_file, shown};
+use crate::toml::{self, Table, TomlError, Value};
 
 /// Bytes that the file may have; real ones have some kilobytes.
 const MAX_METADATA: usize = 16 << 20;
@@ -55,8 +53,8 @@ pub(crate) enum MetadataError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is not TOML.
-    #[error("malformed TOML: {0}")]
-    Malformed(String),
+    #[error("malformed TOML")]
+    Malformed(#[from] TomlError),
     /// A key has a value of the wrong type.
     #[error("`{key}` must be {expected}, not {found}")]
     WrongType {
@@ -68,7 +66,11 @@ pub(crate) enum MetadataError {
         found: &'static str,
     },
     /// A buildpack names an API that is not supported.
-    #[error("buildpack {} has the API {}, which is {problem}", shown(id), shown(api))]
+    #[error(
+        "buildpack {} has the API {}, which is {problem}",
+        shown(id),
+        shown(api)
+    )]
     BuildpackApi {
         /// The buildpack.
         id: String,
@@ -82,22 +84,37 @@ pub(crate) enum MetadataError {
 impl Metadata {
     /// Reads the file of a layers directory.
     pub(crate) fn read(layers: &Path) -> Result<Self, MetadataError> {
-        let content = read_file(&join(layers, "config/metadata.toml"), MAX_METADATA, Links::Refused)?;
-        let text = std::str::from_utf8(&content).map_err(|error| MetadataError::Malformed(error.to_string()))?;
-        Self::parse(text)
+        let content = read_file(
+            &join(layers, "config/metadata.toml"),
+            MAX_METADATA,
+            Links::Refused,
+        )?;
+        Self::parse(&content)
     }
 
     /// Parses the file's text; unknown keys are ignored.
-    pub(crate) fn parse(text: &str) -> Result<Self, MetadataError> {
-        let document = parse_toml(text).map_err(MetadataError::Malformed)?;
-        let root = Section { name: "", table: document.get_ref() };
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, MetadataError> {
+        let document = toml::parse(text)?;
+        let root = Section {
+            name: "",
+            table: &document,
+        };
         let mut metadata = Self::default();
         for table in root.tables("buildpacks")? {
-            let section = Section { name: "buildpacks", table };
-            metadata.buildpacks.push(Buildpack { id: section.text("id")?, api: section.text("api")? });
+            let section = Section {
+                name: "buildpacks",
+                table,
+            };
+            metadata.buildpacks.push(Buildpack {
+                id: section.text("id")?,
+                api: section.text("api")?,
+            });
         }
         for table in root.tables("processes")? {
-            metadata.processes.push(Process::from_section(&Section { name: "processes", table })?);
+            metadata.processes.push(Process::from_section(&Section {
+                name: "processes",
+                table,
+            })?);
         }
         Ok(metadata)
     }
@@ -105,13 +122,15 @@ impl Metadata {
     /// Checks the Buildpack API of every buildpack, whether it has layers or not.
     pub(crate) fn verify_buildpack_apis(&self) -> Result<(), MetadataError> {
         for buildpack in &self.buildpacks {
-            ApiVersion::parse_buildpack(&buildpack.api).map_err(|error| MetadataError::BuildpackApi {
-                id: buildpack.id.clone(),
-                api: buildpack.api.clone(),
-                problem: match error {
-                    ApiError::Malformed => "no version",
-                    ApiError::Unsupported => "incompatible with this launcher",
-                },
+            ApiVersion::parse_buildpack(&buildpack.api).map_err(|error| {
+                MetadataError::BuildpackApi {
+                    id: buildpack.id.clone(),
+                    api: buildpack.api.clone(),
+                    problem: match error {
+                        ApiError::Malformed => "no version",
+                        ApiError::Unsupported => "incompatible with this launcher",
+                    },
+                }
             })?;
         }
         Ok(())
@@ -121,7 +140,7 @@ impl Metadata {
 impl Process {
     fn from_section(section: &Section<'_>) -> Result<Self, MetadataError> {
         let command = match section.value("command") {
-            Some(DeValue::String(command)) => vec![command.to_string()],
+            Some(Value::String(command)) => vec![command.clone()],
             _ => section.list("command", word)?,
         };
         Ok(Self {
@@ -136,32 +155,31 @@ impl Process {
     }
 }
 
-/// Parses a TOML document; the error is one line.
-pub(crate) fn parse_toml(text: &str) -> Result<Spanned<DeTable<'_>>, String> {
-    DeTable::parse(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        let line = text.bytes().take(offset).filter(|&byte| byte == b'\n').count() + 1;
-        format!("{} (line {line})", error.message().replace('\n', ", "))
-    })
-}
-
 /// One table of the file, with typed access to its keys.
 struct Section<'a> {
-    name: &'a str,
-    table: &'a DeTable<'a>,
+    name: &'static str,
+    table: &'a Table,
 }
 
 impl<'a> Section<'a> {
     /// Finds a key; like the reference's reader, takes another case of its letters for want of the exact name.
-    fn value(&self, key: &str) -> Option<&'a DeValue<'a>> {
-        let exact = self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key);
-        let found = exact.or_else(|| self.table.iter().find(|(name, _)| name.get_ref().eq_ignore_ascii_case(key)));
-        found.map(|(_, value)| value.get_ref())
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        let other_case = || {
+            self.table
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(key))
+                .map(|(_, value)| value)
+        };
+        self.table.get(key).or_else(other_case)
     }
 
-    fn wrong_type(&self, key: &str, expected: &'static str, found: &DeValue<'_>) -> MetadataError {
+    fn wrong_type(&self, key: &str, expected: &'static str, found: &Value) -> MetadataError {
         let dot = if self.name.is_empty() { "" } else { "." };
-        MetadataError::WrongType { key: format!("{}{dot}{key}", self.name), expected, found: found.type_str() }
+        MetadataError::WrongType {
+            key: format!("{}{dot}{key}", self.name),
+            expected,
+            found: found.kind(),
+        }
     }
 
     fn text(&self, key: &str) -> Result<String, MetadataError> {
@@ -174,45 +192,62 @@ impl<'a> Section<'a> {
     fn boolean(&self, key: &str) -> Result<bool, MetadataError> {
         match self.value(key) {
             None => Ok(false),
-            Some(value) => value.as_bool().ok_or_else(|| self.wrong_type(key, "true or false", value)),
+            Some(Value::Boolean(value)) => Ok(*value),
+            Some(value) => Err(self.wrong_type(key, "true or false", value)),
         }
     }
 
-    fn list(&self, key: &str, element: fn(&DeValue<'_>) -> Option<String>) -> Result<Vec<String>, MetadataError> {
-        let Some(value) = self.value(key) else { return Ok(Vec::new()) };
-        let array = value.as_array().ok_or_else(|| self.wrong_type(key, "a list of strings", value))?;
-        array
-            .iter()
-            .map(|item| {
-                let item = item.get_ref();
-                element(item).ok_or_else(|| self.wrong_type(key, "a list of strings", item))
-            })
-            .collect()
+    fn list(
+        &self,
+        key: &str,
+        element: fn(&Value) -> Option<String>,
+    ) -> Result<Vec<String>, MetadataError> {
+        const EXPECTED: &str = "a list of strings";
+        match self.value(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| element(item).ok_or_else(|| self.wrong_type(key, EXPECTED, item)))
+                .collect(),
+            Some(value) => Err(self.wrong_type(key, EXPECTED, value)),
+        }
     }
 
-    fn tables(&self, key: &str) -> Result<Vec<&'a DeTable<'a>>, MetadataError> {
-        let Some(value) = self.value(key) else { return Ok(Vec::new()) };
-        let array = value.as_array().ok_or_else(|| self.wrong_type(key, "a list of tables", value))?;
-        array
-            .iter()
-            .map(|item| {
-                let item = item.get_ref();
-                item.as_table().ok_or_else(|| self.wrong_type(key, "a list of tables", item))
-            })
-            .collect()
+    fn tables(&self, key: &str) -> Result<Vec<&'a Table>, MetadataError> {
+        const EXPECTED: &str = "a list of tables";
+        match self.value(key) {
+            None => Ok(Vec::new()),
+            Some(Value::Tables(tables)) => Ok(tables.iter().collect()),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| match item {
+                    Value::Table(table) => Ok(table),
+                    other => Err(self.wrong_type(key, EXPECTED, other)),
+                })
+                .collect(),
+            Some(value) => Err(self.wrong_type(key, EXPECTED, value)),
+        }
     }
 }
 
-fn text(value: &DeValue<'_>) -> Option<String> {
-    value.as_str().map(str::to_owned)
+fn text(value: &Value) -> Option<String> {
+    if let Value::String(text) = value {
+        Some(text.clone())
+    } else {
+        None
+    }
 }
 
 /// Reads an element of a command, where the reference also takes numbers and truth values.
-fn word(value: &DeValue<'_>) -> Option<String> {
-    let integer = || i64::from_str_radix(value.as_integer()?.as_str(), value.as_integer()?.radix()).ok();
-    text(value)
-        .or_else(|| value.as_bool().map(|boolean| boolean.to_string()))
-        .or_else(|| integer().map(|integer| integer.to_string()))
+fn word(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Integer(integer) => Some(integer.to_string()),
+        Value::Boolean(boolean) => Some(boolean.to_string()),
+        Value::Float | Value::Datetime | Value::Array(_) | Value::Tables(_) | Value::Table(_) => {
+            None
+        }
+    }
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ pub(crate) enum ProcessError {
     #[error("when there is no default process a command is required")]
     CommandRequired,
     /// The process is not meant for this execution environment.
-    #[error("process type {} was not found for the execution environment {}", shown(r#type), shown(exec_env))]
+    #[error(
+        "process type {} was not found for the execution environment {}",
+        shown(r#type),
+        shown(exec_env)
+    )]
     NotEligible {
         /// The type.
         r#type: String,
@@ -40,7 +44,11 @@ pub(crate) enum ProcessError {
         exec_env: OsString,
     },
     /// What to do with arguments hangs on a buildpack that the metadata does not list.
-    #[error("process type {} belongs to the buildpack {}, which the image does not list", shown(r#type), shown(buildpack_id))]
+    #[error(
+        "process type {} belongs to the buildpack {}, which the image does not list",
+        shown(r#type),
+        shown(buildpack_id)
+    )]
     UnknownBuildpack {
         /// The type.
         r#type: String,
@@ -65,8 +73,13 @@ pub(crate) struct Invocation<'a> {
 impl Invocation<'_> {
     /// Decides what to start: the process that the launcher is named for, else the user's command.
     pub(crate) fn select(&self, metadata: &Metadata) -> Result<Start, ProcessError> {
-        let Some(named) = self.named_type(metadata) else { return self.user_command() };
-        let eligible = metadata.processes.iter().find(|process| process.r#type == named && self.is_eligible(process));
+        let Some(named) = self.named_type(metadata) else {
+            return self.user_command();
+        };
+        let eligible = metadata
+            .processes
+            .iter()
+            .find(|process| process.r#type == named && self.is_eligible(process));
         let process = eligible.ok_or_else(|| ProcessError::NotEligible {
             r#type: named.to_owned(),
             exec_env: self.exec_env.to_owned(),
@@ -74,31 +87,54 @@ impl Invocation<'_> {
         if self.platform_api.has_command_lists() {
             self.start_with_replaced_arguments(process, metadata)
         } else {
-            let args = process.args.iter().map(OsString::from).chain(self.arguments.iter().cloned());
-            Ok(Start::new(process, process.command.iter().map(OsString::from).collect(), args.collect()))
+            let args = process
+                .args
+                .iter()
+                .map(OsString::from)
+                .chain(self.arguments.iter().cloned());
+            Ok(Start::new(
+                process,
+                process.command.iter().map(OsString::from).collect(),
+                args.collect(),
+            ))
         }
     }
 
     /// Returns the process type that the launcher's own name ends in. A type that is not meant for this execution
     /// environment counts here: naming it must not fall back to running the arguments as a command.
     fn named_type<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {
-        let name = self.argv0.as_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let name = self
+            .argv0
+            .as_bytes()
+            .rsplit(|&byte| byte == b'/')
+            .next()
+            .unwrap_or_default();
         if matches!(name, b"" | b"." | b"..") {
             return None;
         }
-        let mut types = metadata.processes.iter().map(|process| process.r#type.as_str());
+        let mut types = metadata
+            .processes
+            .iter()
+            .map(|process| process.r#type.as_str());
         types.find(|r#type| r#type.as_bytes() == name)
     }
 
     fn is_eligible(&self, process: &Process) -> bool {
         !self.platform_api.honors_exec_env()
             || process.exec_env.is_empty()
-            || process.exec_env.iter().any(|name| name == "*" || self.exec_env == OsStr::new(name))
+            || process
+                .exec_env
+                .iter()
+                .any(|name| name == "*" || self.exec_env == OsStr::new(name))
     }
 
     /// The rules since Platform API 0.10: what follows the command's first word stays, the user's arguments take
     /// the place of the process's own. Before Buildpack API 0.9 they are added to them.
-    fn start_with_replaced_arguments(&self, process: &Process, metadata: &Metadata) -> Result<Start, ProcessError> {
+    fn start_with_replaced_arguments(
+        &self,
+        process: &Process,
+        metadata: &Metadata,
+    ) -> Result<Start, ProcessError> {
         let (first, always) = match process.command.split_first() {
             None => (Vec::new(), &[][..]),
             Some((first, always)) => (vec![OsString::from(first)], always),
@@ -116,13 +152,16 @@ impl Invocation<'_> {
     }
 
     fn api_of(process: &Process, metadata: &Metadata) -> Result<ApiVersion, ProcessError> {
-        let buildpack = metadata.buildpacks.iter().find(|buildpack| buildpack.id == process.buildpack_id);
-        buildpack.and_then(|buildpack| ApiVersion::parse_buildpack(&buildpack.api).ok()).ok_or_else(|| {
-            ProcessError::UnknownBuildpack {
+        let buildpack = metadata
+            .buildpacks
+            .iter()
+            .find(|buildpack| buildpack.id == process.buildpack_id);
+        buildpack
+            .and_then(|buildpack| ApiVersion::parse_buildpack(&buildpack.api).ok())
+            .ok_or_else(|| ProcessError::UnknownBuildpack {
                 r#type: process.r#type.clone(),
                 buildpack_id: process.buildpack_id.clone(),
-            }
-        })
+            })
     }
 
     /// The user's command: without a shell after `--`, unless that stands alone.
@@ -159,7 +198,12 @@ impl Start {
     /// Checks that the buildpack of a shell process with arguments is known, as the reference does before it decides
     /// how a shell gets them.
     pub(crate) fn verify_buildpack(&self, metadata: &Metadata) -> Result<(), ProcessError> {
-        let known = || metadata.buildpacks.iter().any(|buildpack| buildpack.id == self.buildpack_id);
+        let known = || {
+            metadata
+                .buildpacks
+                .iter()
+                .any(|buildpack| buildpack.id == self.buildpack_id)
+        };
         if self.args.is_empty() || self.buildpack_id.is_empty() || known() {
             return Ok(());
         }

@@ -34,14 +34,27 @@ pub(crate) fn list_profiles(
 /// The first shell sources the profiles (in which `$0` is the launcher's own name) and gives way to a second one. A
 /// command alone is that one's script. With arguments every word is a word of its script, expanded by itself, so
 /// that `$PORT` means the variable while `&&` stays a word.
-pub(crate) fn shell_arguments(launcher: &OsStr, start: &Start, profiles: &[PathBuf], directory: &Path) -> Vec<OsString> {
+pub(crate) fn shell_arguments(
+    launcher: &OsStr,
+    start: &Start,
+    profiles: &[PathBuf],
+    directory: &Path,
+) -> Vec<OsString> {
     let mut script = OsString::new();
     for profile in profiles {
-        for part in [OsStr::new("source \""), profile.as_os_str(), OsStr::new("\"\n")] {
+        for part in [
+            OsStr::new("source \""),
+            profile.as_os_str(),
+            OsStr::new("\"\n"),
+        ] {
             script.push(part);
         }
     }
-    for part in [OsStr::new("cd \""), directory.as_os_str(), OsStr::new("\"\n")] {
+    for part in [
+        OsStr::new("cd \""),
+        directory.as_os_str(),
+        OsStr::new("\"\n"),
+    ] {
         script.push(part);
     }
     script.push(&second_shell(start.args.len()));
@@ -57,7 +70,9 @@ fn second_shell(arguments: usize) -> String {
     if arguments == 0 {
         return r#"exec bash -c "$@""#.to_owned();
     }
-    let words: Vec<String> = (0..=arguments).map(|index| format!(r#""$(eval echo \"${{{index}}}\")""#)).collect();
+    let words: Vec<String> = (0..=arguments)
+        .map(|index| format!(r#""$(eval echo \"${{{index}}}\")""#))
+        .collect();
     format!(r#"exec bash -c '{}' "${{@:1}}""#, words.join(" "))
 }
 
@@ -79,19 +94,37 @@ mod tests {
 
     #[test]
     fn profiles_come_before_the_directory_and_the_command() {
-        let profiles = [PathBuf::from("/layers/a/l/profile.d/1"), PathBuf::from(".profile")];
-        let arguments = shell_arguments(OsStr::new("/cnb/process/web"), &start(&["echo $V"]), &profiles, Path::new("/w"));
+        let profiles = [
+            PathBuf::from("/layers/a/l/profile.d/1"),
+            PathBuf::from(".profile"),
+        ];
+        let arguments = shell_arguments(
+            OsStr::new("/cnb/process/web"),
+            &start(&["echo $V"]),
+            &profiles,
+            Path::new("/w"),
+        );
         let script = "source \"/layers/a/l/profile.d/1\"\nsource \".profile\"\ncd \"/w\"\nexec bash -c \"$@\"";
         assert_eq!(arguments, ["-c", script, "/cnb/process/web", "echo $V"]);
     }
 
     #[test]
     fn every_argument_is_a_word_of_the_second_shell() {
-        let arguments = shell_arguments(OsStr::new("l"), &start(&["cmd", "a", "b"]), &[], Path::new("/w"));
-        let [_, script, rest @ ..] = arguments.as_slice() else { panic!("too few arguments") };
+        let arguments = shell_arguments(
+            OsStr::new("l"),
+            &start(&["cmd", "a", "b"]),
+            &[],
+            Path::new("/w"),
+        );
+        let [_, script, rest @ ..] = arguments.as_slice() else {
+            panic!("too few arguments")
+        };
         assert_eq!(rest, ["l", "cmd", "a", "b"]);
         for word in 0..=2 {
-            assert!(script.to_string_lossy().contains(&format!("${{{word}}}")), "{script:?}");
+            assert!(
+                script.to_string_lossy().contains(&format!("${{{word}}}")),
+                "{script:?}"
+            );
         }
     }
 }
