@@ -217,7 +217,7 @@ fn with_causes(error: &dyn Error) -> String {
     let mut next = error.source();
     while let Some(cause) = next {
         // Writing to a string does not fail.
-        let _: std::fmt::Result = write!(text, ": {cause}");
+        write!(text, ": {cause}").ok();
         next = cause.source();
     }
     text

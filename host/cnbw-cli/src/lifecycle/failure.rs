@@ -1,0 +1,57 @@
+//! Why a phase command ends with another status than zero.
+
+use std::error::Error;
+use std::fmt;
+
+/// What could not be done, why, and the exit status.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: u8,
+    action: String,
+    causes: Vec<String>,
+}
+
+impl Failure {
+    /// A failure to do something: `detect`, `read group`.
+    pub(crate) fn new(code: u8, action: impl Into<String>) -> Self {
+        Self {
+            code,
+            action: action.into(),
+            causes: Vec::new(),
+        }
+    }
+
+    /// Adds a cause in words.
+    #[must_use]
+    pub(crate) fn because(mut self, cause: String) -> Self {
+        self.causes.push(cause);
+        self
+    }
+
+    /// Adds an error with everything that caused it.
+    #[must_use]
+    pub(crate) fn because_of(mut self, error: impl Error) -> Self {
+        self.causes.push(error.to_string());
+        let mut next = error.source();
+        while let Some(cause) = next {
+            self.causes.push(cause.to_string());
+            next = cause.source();
+        }
+        self
+    }
+
+    /// The exit status.
+    pub(crate) fn code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "failed to {}", self.action)?;
+        for cause in &self.causes {
+            write!(formatter, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
