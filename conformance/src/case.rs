@@ -11,7 +11,7 @@ use serde::Deserialize;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
-    /// What the case shows.
+    /// What the case is about.
     pub(crate) title: String,
     /// Ids of the requirements that it shows.
     #[serde(default)]
@@ -47,9 +47,9 @@ pub(crate) struct Case {
     pub(crate) buildpacks: Vec<Buildpack>,
     /// What happens, in order.
     pub(crate) steps: Vec<toml::Table>,
-    /// Whether raw layers lie beside the case.
-    #[serde(default)]
-    pub(crate) keep_tars: bool,
+    // Raw layers beside a case are for people: their diff IDs are compared anyway.
+    #[serde(default, rename = "keep_tars")]
+    _keep_tars: bool,
 }
 
 /// A file, directory or link.

@@ -1,5 +1,6 @@
 //! One case, from its files to its verdict, in a process of its own.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,7 +91,8 @@ fn run_case(job: &Job) -> Result<Verdict> {
             Step::Run(step) => step,
         };
         let outcome = phase::run(&case, &step, &names)?;
-        output.push_str(&format!(
+        writeln!(
+            output,
             "-- step {} ({} {}) ended with {}{}\n{}",
             actual.len() + 1,
             step.run,
@@ -101,8 +103,8 @@ fn run_case(job: &Job) -> Result<Verdict> {
             } else {
                 ""
             },
-            outcome.output,
-        ));
+            outcome.output.trim_end(),
+        )?;
         let recorded = expected
             .get(actual.len())
             .context("the outcome file has fewer steps than the case")?;
@@ -118,6 +120,7 @@ fn run_case(job: &Job) -> Result<Verdict> {
     let differences = Comparison::new(&names).compare(&expected, &actual);
     let differences = differences.iter().map(ToString::to_string).collect();
     Ok(Verdict {
+        title: case.title.clone(),
         differences,
         output,
         broken: None,

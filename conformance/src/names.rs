@@ -48,15 +48,12 @@ impl Names {
                 let value = self.get(after.get(1..close)?)?;
                 Some((value, after.get(close + 1..)?))
             });
-            match found {
-                Some((value, remaining)) => {
-                    out.push_str(value);
-                    rest = remaining;
-                }
-                None => {
-                    out.push('{');
-                    rest = after.get(1..).unwrap_or_default();
-                }
+            if let Some((value, remaining)) = found {
+                out.push_str(value);
+                rest = remaining;
+            } else {
+                out.push('{');
+                rest = after.get(1..).unwrap_or_default();
             }
         }
         out.push_str(rest);

@@ -44,7 +44,7 @@ impl Namespace {
             match trial {
                 Ok(output) if output.status.success() => return Ok(Self { arguments }),
                 Ok(output) => {
-                    reasons.push(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+                    reasons.push(String::from_utf8_lossy(&output.stderr).trim().to_owned());
                 }
                 Err(error) => return Err(format!("cannot start `unshare` of util-linux: {error}")),
             }

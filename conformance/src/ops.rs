@@ -23,10 +23,10 @@ pub(crate) fn write(ops: &[toml::Table], names: &Names) -> Result<String> {
                     field(&mut out, "text", &bytes);
                 }
                 (_, toml::Value::String(text)) => {
-                    field(&mut out, key, names.expand(text).as_bytes())
+                    field(&mut out, key, names.expand(text).as_bytes());
                 }
                 (_, toml::Value::Integer(number)) => {
-                    field(&mut out, key, number.to_string().as_bytes())
+                    field(&mut out, key, number.to_string().as_bytes());
                 }
                 (_, toml::Value::Array(items)) => {
                     for item in items {

@@ -16,7 +16,7 @@ use crate::names::Names;
 use crate::tree::CNB;
 
 /// No phase of any case takes longer, unless it hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What a phase did.
 #[derive(Debug)]

@@ -70,7 +70,7 @@ impl Report {
             self.details(verdict);
         } else {
             self.failed += 1;
-            println!("FAIL {name}");
+            println!("FAIL {name}: {}", verdict.title);
             self.details(verdict);
         }
     }
@@ -89,16 +89,17 @@ impl Report {
 
     /// Prints the closing line.
     pub(crate) fn close(&self, time: Duration) -> Result {
-        let mut notes = String::new();
+        let mut notes = Vec::new();
         if self.announced > 0 {
-            notes.push_str(&format!(", {} differ as announced", self.announced));
+            notes.push(format!(", {} differ as announced", self.announced));
         }
         if self.known_failed > 0 {
-            notes.push_str(&format!(
+            notes.push(format!(
                 ", {} known to fail (conformance/known-failing.txt)",
                 self.known_failed
             ));
         }
+        let notes = notes.concat();
         println!(
             "{} passed, {} failed{notes} in {:.1} s",
             self.passed,
@@ -114,5 +115,5 @@ impl Report {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
+    text.lines().flat_map(|line| ["  ", line, "\n"]).collect()
 }

@@ -10,7 +10,7 @@ use cnbw_testkit::Registry;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::case::Entry;
+use crate::case::{Entry, EntryType};
 use crate::json::from_toml;
 use crate::names::Names;
 use crate::tar::{self, Member};
@@ -122,9 +122,10 @@ fn layer(entries: &[Entry]) -> Result<Layer> {
     let mut contents = Vec::new();
     for entry in entries {
         let mode = tree::mode(entry.mode.as_deref())?;
-        let content = match entry.r#type {
-            crate::case::EntryType::Dir => None,
-            _ => Some(tree::content(entry, &Names::default())?),
+        let content = if entry.r#type == EntryType::Dir {
+            None
+        } else {
+            Some(tree::content(entry, &Names::default())?)
         };
         contents.push((entry.path.as_str(), content, mode));
     }
