@@ -24,3 +24,6 @@ mod assemble;
 mod files;
 mod guest_tree;
 mod layers_dir;
+
+#[cfg(test)]
+mod test_images;

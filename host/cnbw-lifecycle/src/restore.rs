@@ -282,6 +282,3 @@ impl Buildpack<'_> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

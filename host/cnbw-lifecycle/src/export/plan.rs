@@ -76,8 +76,8 @@ fn add_buildpack_layers<'a>(
     let escaped = element.buildpack.id.escaped();
     let id = element.buildpack.id.as_str();
     let index = layers.buildpacks.len();
-    let previous = request.previous_metadata.buildpacks.iter();
-    let previous = previous.clone().find(|buildpack| buildpack.id == id);
+    let mut previous = request.previous_metadata.buildpacks.iter();
+    let previous = previous.find(|buildpack| buildpack.id == id);
     let mut record = BuildpackLayers {
         id: id.to_owned(),
         version: element.buildpack.version.as_str().to_owned(),

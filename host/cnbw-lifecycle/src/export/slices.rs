@@ -24,8 +24,8 @@ pub(crate) fn divide(
     let mut pool = Pool::new(paths);
     let mut lists = Vec::with_capacity(slices.len() + 1);
     for slice in slices {
-        let mut globs = Vec::with_capacity(slice.paths.len());
-        for pattern in &slice.paths {
+        let mut globs = Vec::new();
+        for pattern in slice.paths.iter().flatten() {
             globs.push(Glob::parse(&relative_pattern(app_path, pattern))?);
         }
         let matches = paths
@@ -145,7 +145,7 @@ mod tests {
         let slices: Vec<Slice> = slices
             .iter()
             .map(|paths| Slice {
-                paths: paths.iter().map(|&path| path.to_owned()).collect(),
+                paths: Some(paths.iter().map(|&path| path.to_owned()).collect()),
             })
             .collect();
         let text = |path: RelativePath| match String::from_utf8(path).unwrap() {
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_malformed_pattern_is_an_error() {
-        let slice = Slice { paths: vec!["[".to_owned()] };
+        let slice = Slice { paths: Some(vec!["[".to_owned()]) };
         assert!(divide("/workspace", &[], &[slice]).is_err());
     }
 
