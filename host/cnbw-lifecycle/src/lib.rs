@@ -27,3 +27,5 @@ mod layers_dir;
 
 #[cfg(test)]
 mod test_images;
+#[cfg(test)]
+mod scripted;
