@@ -6,18 +6,28 @@
 //!
 //! Start reading at [`main_for`]; what a phase does is in the module of its name.
 
+mod analyzer;
 mod builder;
+mod caches;
+mod creator;
 mod detector;
 mod documents;
 mod environ;
+mod exporter;
 mod failure;
 mod flags;
 mod inputs;
 mod logger;
 mod paths;
+mod privileges;
 mod programs;
+mod rebaser;
+mod restorer;
+mod run_images;
+mod stores;
 #[cfg(test)]
 mod tests;
+mod trees;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -227,14 +237,19 @@ fn prepare(phase: Phase, context: &mut Context, positional: &[String]) -> Result
             return Err(invalid("parse arguments", cause));
         }
         (Phase::Exporter | Phase::Rebaser, []) => {
-            return Err(invalid("parse arguments", "at least one image argument is required"));
+            return Err(invalid(
+                "parse arguments",
+                "at least one image argument is required",
+            ));
         }
         (Phase::Exporter | Phase::Rebaser, [image, tags @ ..]) => {
             inputs.output_image.clone_from(image);
             inputs.tags.extend_from_slice(tags);
         }
     }
-    inputs.resolve().map_err(|cause| invalid("resolve inputs", cause))
+    inputs
+        .resolve()
+        .map_err(|cause| invalid("resolve inputs", cause))
 }
 
 fn invalid(action: &str, cause: impl Into<String>) -> Failure {
@@ -250,12 +265,11 @@ fn dispatch(phase: Phase, context: &mut Context) -> Result<(), Failure> {
              engine, which cnbw does without"
                 .to_owned(),
         )),
-        Phase::Analyzer
-        | Phase::Restorer
-        | Phase::Exporter
-        | Phase::Creator
-        | Phase::Rebaser => Err(Failure::new(exit::FAILED, phase.subcommand())
-            .because("this phase is not part of this build of cnbw".to_owned())),
+        Phase::Analyzer => analyzer::run(context),
+        Phase::Restorer => restorer::run(context),
+        Phase::Exporter => exporter::run(context),
+        Phase::Creator => creator::run(context),
+        Phase::Rebaser => rebaser::run(context),
     }
 }
 

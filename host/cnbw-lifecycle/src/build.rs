@@ -67,10 +67,8 @@ pub enum BuildError {
         source: ApiError,
     },
     /// A buildpack of the group cannot be used.
-    #[error("buildpack `{buildpack}` cannot build")]
+    #[error("the group cannot be built")]
     Module {
-        /// Which buildpack.
-        buildpack: BuildpackRef,
         /// The cause.
         source: ModuleError,
     },
@@ -104,7 +102,7 @@ pub enum BuildError {
         /// Whose outputs.
         buildpack: BuildpackRef,
         /// The cause.
-        source: OutputError,
+        source: Box<OutputError>,
     },
     /// The layers directory, or a private one, cannot be used.
     #[error("cannot {action} `{}`", path.escape_debug())]
@@ -187,14 +185,11 @@ impl BuildError {
             Self::Api { .. }
             | Self::Module {
                 source: ModuleError::Api { .. },
-                ..
             } => exit::BUILDPACK_API,
-            Self::Fault {
-                source: GuestFault::Sandbox { .. } | GuestFault::Interrupted,
-                ..
-            } => exit::BUILD,
-            Self::Program { .. } | Self::Fault { .. } => exit::BUILD_PROGRAM,
-            Self::Module { .. }
+            Self::Fault { source, .. } if !source.is_of_the_sandbox() => exit::BUILD_PROGRAM,
+            Self::Program { .. } => exit::BUILD_PROGRAM,
+            Self::Fault { .. }
+            | Self::Module { .. }
             | Self::Environment { .. }
             | Self::Outputs { .. }
             | Self::Io { .. } => exit::BUILD,
@@ -216,7 +211,8 @@ pub fn build(
         })?;
     }
     // What an earlier build collected says nothing about this one.
-    remove(&request.layers.dir, "sbom").map_err(|source| request.failed("remove", "sbom", source))?;
+    remove(&request.layers.dir, "sbom")
+        .map_err(|source| request.failed("remove", "sbom", source))?;
     let mut state = State::new(request);
     for element in &request.group.group {
         state.build_one(element, runner, events)?;
@@ -277,10 +273,7 @@ impl<'a> State<'a> {
         events: &dyn Events,
     ) -> Result<(), BuildError> {
         let buildpack = &element.buildpack;
-        let module = |source| BuildError::Module {
-            buildpack: buildpack.clone(),
-            source,
-        };
+        let module = |source| BuildError::Module { source };
         let loaded = load_buildpack(self.request.buildpacks, buildpack).map_err(module)?;
         let api = module_api(ModuleKind::Buildpack, buildpack, &loaded.descriptor.api);
         let api = api.map_err(module)?;
@@ -307,7 +300,7 @@ impl<'a> State<'a> {
         let outputs = outputs.read(&mut self.environment);
         let outputs = outputs.map_err(|source| BuildError::Outputs {
             buildpack: buildpack.clone(),
-            source,
+            source: Box::new(source),
         })?;
         self.take(outputs, events);
         self.earlier.push(layers);

@@ -146,7 +146,7 @@ pub enum ModuleError {
         /// Which one.
         module: BuildpackRef,
         /// The cause.
-        source: DocumentError,
+        source: Box<DocumentError>,
     },
     /// Its Buildpack API is not implemented.
     #[error("the API of {kind} `{module}` cannot be used")]
@@ -156,7 +156,7 @@ pub enum ModuleError {
         /// Which one.
         module: BuildpackRef,
         /// The cause.
-        source: ApiError,
+        source: Box<ApiError>,
     },
 }
 
@@ -190,7 +190,7 @@ pub(crate) fn load_buildpack(
     let malformed = |source| ModuleError::Malformed {
         kind: KIND,
         module: wanted.clone(),
-        source,
+        source: Box::new(source),
     };
     let descriptor = parse_buildpack(&file, &bytes).map_err(malformed)?;
     let has_program = BUILD_PROGRAMS.iter().any(|it| module.dir.exists(it));
@@ -213,7 +213,7 @@ pub(crate) fn load_extension(
     let malformed = |source| ModuleError::Malformed {
         kind: KIND,
         module: wanted.clone(),
-        source,
+        source: Box::new(source),
     };
     let descriptor = parse_extension(&file, &bytes).map_err(malformed)?;
     let mut targets = descriptor.targets.clone();
@@ -236,7 +236,7 @@ pub(crate) fn module_api(
     BuildpackApi::parse(api).map_err(|source| ModuleError::Api {
         kind,
         module: module.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

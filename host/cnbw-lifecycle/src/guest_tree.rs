@@ -149,10 +149,7 @@ impl<'d> GuestTree<'d> {
     /// so that a pipe cannot hold up the build.
     pub(crate) fn open(&self, name: &str) -> Result<Option<File>, GuestTreeError> {
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .follow(FollowSymlinks::No)
-            .nonblock(true);
+        options.read(true).follow(FollowSymlinks::No).nonblock(true);
         let file = match self.dir.open_with(name, &options) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

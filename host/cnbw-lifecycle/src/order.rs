@@ -14,8 +14,8 @@ use cnbw_spec::system::{System, SystemBuildpack};
 
 use crate::buildpacks::ModuleKind;
 
-pub use expand::{ExpansionLimits, OrderError};
 pub(crate) use expand::{Candidates, Looked, Verdict, expand};
+pub use expand::{ExpansionLimits, OrderError};
 
 /// An element of a group: which module, and whether the group passes without it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -135,13 +135,19 @@ pub enum GuestFault {
     },
 }
 
+impl GuestFault {
+    /// Whether the fault says nothing about the program: it was interrupted, or the runner failed.
+    pub fn is_of_the_sandbox(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Sandbox { .. })
+    }
+}
+
 /// Runs buildpack programs. Implemented by the sandbox, and by closures in tests.
 pub trait BuildpackRunner: Sync {
     /// Runs a program to its end and returns its exit status.
     ///
     /// May be called from several threads at once.
-    fn run(&self, invocation: &Invocation, output: &mut OutputSink<'_>)
-    -> Result<i32, GuestFault>;
+    fn run(&self, invocation: &Invocation, output: &mut OutputSink<'_>) -> Result<i32, GuestFault>;
 }
 
 /// Listens to what the lifecycle does.

@@ -109,7 +109,9 @@ pub enum Resolution {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// The alternatives are entangled beyond what a build plan needs.
-    #[error("the build plans of {members} members are too entangled: no answer within {limit} steps")]
+    #[error(
+        "the build plans of {members} members are too entangled: no answer within {limit} steps"
+    )]
     TooMuchWork {
         /// Size of the group.
         members: usize,
@@ -235,12 +237,11 @@ fn connect(left: &[(usize, &Alternative<'_>)]) -> (Vec<Entry>, Vec<(usize, Cause
 
 /// The place of a trial in the order of all trials, counted from one.
 fn number_of(members: &[Member<'_>], trial: &[usize]) -> u128 {
-    let digits = members.iter().zip(trial);
-    let before = digits.fold(Some(0_u128), |number, (member, pick)| {
+    let mut digits = members.iter().zip(trial);
+    let before = digits.try_fold(0_u128, |number, (member, pick)| {
         let base = u128::try_from(member.alternatives.len()).ok()?;
-        number?
-            .checked_mul(base)?
-            .checked_add(u128::try_from(*pick).ok()?)
+        let shifted = number.checked_mul(base)?;
+        shifted.checked_add(u128::try_from(*pick).ok()?)
     });
     before.and_then(|it| it.checked_add(1)).unwrap_or(u128::MAX)
 }

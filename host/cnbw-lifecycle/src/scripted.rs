@@ -11,9 +11,7 @@ use cnbw_spec::target::TargetMetadata;
 
 use crate::buildpacks::Buildpacks;
 use crate::event::Event;
-use crate::ports::{
-    BuildpackRunner, Events, GuestFault, Invocation, OutputSink, Program, Stream,
-};
+use crate::ports::{BuildpackRunner, Events, GuestFault, Invocation, OutputSink, Program, Stream};
 use crate::programs::{GuestDirectory, Programs};
 
 /// What a program may do: its invocation, and a way to print.
@@ -41,7 +39,13 @@ impl World {
         let temporary = tempfile::tempdir().unwrap();
         let root = Dir::open_ambient_dir(temporary.path(), ambient_authority()).unwrap();
         for name in [
-            "app", "layers", "platform/env", "config/env", "scratch", "buildpacks", "extensions",
+            "app",
+            "layers",
+            "platform/env",
+            "config/env",
+            "scratch",
+            "buildpacks",
+            "extensions",
         ] {
             root.create_dir_all(name).unwrap();
         }
@@ -90,7 +94,8 @@ impl World {
         + Sync
         + 'static,
     ) {
-        self.scripts.insert((id.to_owned(), program), Box::new(script));
+        self.scripts
+            .insert((id.to_owned(), program), Box::new(script));
     }
 
     /// A detect program that writes a plan and ends with a status.
@@ -151,11 +156,7 @@ impl World {
 }
 
 impl BuildpackRunner for World {
-    fn run(
-        &self,
-        invocation: &Invocation,
-        output: &mut OutputSink<'_>,
-    ) -> Result<i32, GuestFault> {
+    fn run(&self, invocation: &Invocation, output: &mut OutputSink<'_>) -> Result<i32, GuestFault> {
         let id = invocation.buildpack.id.as_str();
         let program = match invocation.program {
             Program::Detect => Which::Detect,

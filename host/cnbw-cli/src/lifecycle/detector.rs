@@ -12,9 +12,7 @@ use cnbw_spec::order::{Order, parse_order};
 use cnbw_spec::plan::print_plan;
 use cnbw_spec::system::{System, parse_system};
 
-use super::programs::{
-    PhasePrograms, open_modules, read_analyzed, run_image_target, sandbox,
-};
+use super::programs::{PhasePrograms, open_modules, read_analyzed, run_image_target, sandbox};
 use super::{Context, Failure, guard_experimental, read_document, read_existing, write_document};
 
 /// Exit status where an extension would have to change an image.
@@ -47,14 +45,24 @@ pub(crate) fn run_with(context: &Context, analyzed: &Analyzed) -> Result<Detecte
     };
     let detected = detect(&request, &sandbox(), &context.logger);
     let detected = detected.map_err(|error| failed(context, error))?;
-    write_document("group file", &inputs.group_path(), &print_group(&detected.group))?;
-    write_document("plan file", &inputs.plan_path(), &print_plan(&detected.plan))?;
+    write_document(
+        "group file",
+        &inputs.group_path(),
+        &print_group(&detected.group),
+    )?;
+    write_document(
+        "plan file",
+        &inputs.plan_path(),
+        &print_plan(&detected.plan),
+    )?;
     Ok(detected)
 }
 
 fn failed(context: &Context, error: DetectError) -> Failure {
     if matches!(error, DetectError::NoGroup | DetectError::NoGroupWithErrors) {
-        context.logger.error("No buildpack groups passed detection.");
+        context
+            .logger
+            .error("No buildpack groups passed detection.");
     }
     if matches!(error, DetectError::NoGroup) {
         let hint = "Please check that you are running against the correct path.";

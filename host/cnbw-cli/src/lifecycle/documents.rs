@@ -56,7 +56,9 @@ pub(crate) fn read_existing<T>(
 
 /// Writes a file, and makes the directories above it.
 pub(crate) fn write_document(what: &str, path: &str, text: &str) -> Result<(), Failure> {
-    let parent = Path::new(path).parent().filter(|it| !it.as_os_str().is_empty());
+    let parent = Path::new(path)
+        .parent()
+        .filter(|it| !it.as_os_str().is_empty());
     let written = parent
         .map_or(Ok(()), fs::create_dir_all)
         .and_then(|()| fs::write(path, text));

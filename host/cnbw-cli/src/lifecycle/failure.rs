@@ -21,6 +21,12 @@ impl Failure {
         }
     }
 
+    /// The same failure with another exit status.
+    #[must_use]
+    pub(crate) fn with_code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     /// Adds a cause in words.
     #[must_use]
     pub(crate) fn because(mut self, cause: String) -> Self {

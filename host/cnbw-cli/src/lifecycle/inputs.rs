@@ -131,16 +131,19 @@ impl Inputs {
     /// Checks what every phase needs and makes directories absolute, now that flags have been read.
     pub(crate) fn resolve(&mut self) -> Result<(), String> {
         if self.use_daemon {
-            return Err("-daemon is unsupported: cnbw uses no container engine; it exports to \
+            return Err(
+                "-daemon is unsupported: cnbw uses no container engine; it exports to \
                         registries and image layouts"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if self.exec_env.contains('/') {
             let name = self.exec_env.escape_debug();
             return Err(format!("execution environment `{name}` has a `/`"));
         }
         let current = std::env::current_dir();
-        let current = current.map_err(|error| format!("cannot tell the current directory: {error}"))?;
+        let current =
+            current.map_err(|error| format!("cannot tell the current directory: {error}"))?;
         self.make_absolute(&current);
         Ok(())
     }

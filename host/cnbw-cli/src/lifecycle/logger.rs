@@ -101,7 +101,9 @@ impl Logger {
         let _guard = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = io::stdout().lock();
         // Nobody listens any more: the phase's result does not depend on that.
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).ok();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .ok();
     }
 
     fn colored(&self, code: &str, text: &str) -> String {
@@ -121,7 +123,7 @@ impl Events for Logger {
             Event::Debug(text) => self.debug(text),
             Event::BuildpackOutput { bytes, .. } => self.forward(bytes),
             // Headings are the business of `creator`, which knows when it shows them.
-            _ => {}
+            Event::PhaseStarted(_) | Event::PhaseFinished(_) | _ => {}
         }
     }
 }

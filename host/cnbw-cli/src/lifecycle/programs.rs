@@ -66,7 +66,7 @@ pub(crate) fn run_image_target(analyzed: &Analyzed) -> TargetMetadata {
 }
 
 /// The architecture of this machine in the words of image configurations.
-fn machine() -> &'static str {
+pub(crate) fn machine() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

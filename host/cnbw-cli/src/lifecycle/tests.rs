@@ -38,7 +38,12 @@ fn flags_take_all_forms_of_the_reference_and_win_over_variables() {
         let (_, inputs) = parse(Phase::Exporter, PlatformApi::V0_15, arguments).unwrap();
         assert_eq!(inputs.layers_dir, *expected, "{arguments:?}");
     }
-    let (parsed, _) = parse(Phase::Exporter, PlatformApi::V0_15, &["-uid", "7", "a", "-b"]).unwrap();
+    let (parsed, _) = parse(
+        Phase::Exporter,
+        PlatformApi::V0_15,
+        &["-uid", "7", "a", "-b"],
+    )
+    .unwrap();
     assert_eq!(parsed.positional, ["a", "-b"]);
 }
 
@@ -52,7 +57,10 @@ fn what_is_no_flag_is_refused() {
         &["-uid", "x"],
         &["-no-color=maybe"],
     ] {
-        assert!(parse(Phase::Exporter, PlatformApi::V0_15, arguments).is_err(), "{arguments:?}");
+        assert!(
+            parse(Phase::Exporter, PlatformApi::V0_15, arguments).is_err(),
+            "{arguments:?}"
+        );
     }
 }
 
@@ -73,27 +81,102 @@ fn help_and_version_come_instead() {
 fn flags_depend_on_the_platform_api() {
     use PlatformApi::{V0_7, V0_9, V0_12, V0_15};
     for (api, phase, expected) in [
-        (V0_7, Phase::Analyzer, "analyzed cache-image daemon gid layers log-level no-color previous-image run-image stack tag uid version"),
-        (V0_9, Phase::Analyzer, "analyzed cache-image daemon gid launch-cache layers log-level no-color previous-image run-image skip-layers stack tag uid version"),
-        (V0_12, Phase::Analyzer, "analyzed cache-image daemon gid launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version"),
-        (V0_15, Phase::Analyzer, "analyzed cache-image daemon gid insecure-registry launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version"),
-        (V0_7, Phase::Builder, "app buildpacks group layers log-level no-color plan platform version"),
-        (V0_12, Phase::Builder, "analyzed app build-config buildpacks group layers log-level no-color plan platform version"),
-        (V0_7, Phase::Creator, "app buildpacks cache-dir cache-image daemon gid launch-cache launcher layers log-level no-color order parallel platform previous-image process-type project-metadata report run-image skip-restore stack tag uid version"),
-        (V0_15, Phase::Creator, "app build-config buildpacks cache-dir cache-image daemon gid insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color order parallel platform previous-image process-type project-metadata report run run-image skip-restore stack system tag uid version"),
-        (V0_7, Phase::Detector, "app buildpacks group layers log-level no-color order plan platform version"),
-        (V0_12, Phase::Detector, "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run version"),
-        (V0_15, Phase::Detector, "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run system version"),
-        (V0_7, Phase::Exporter, "analyzed app cache-dir cache-image daemon gid group image launch-cache launcher layers log-level no-color parallel process-type project-metadata report run-image stack uid version"),
-        (V0_15, Phase::Exporter, "analyzed app cache-dir cache-image daemon extended gid group image insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color parallel process-type project-metadata report run run-image uid version"),
-        (V0_7, Phase::Rebaser, "daemon gid image log-level no-color report run-image uid version"),
-        (V0_15, Phase::Rebaser, "daemon force gid image insecure-registry log-level no-color previous-image report run-image uid version"),
-        (V0_7, Phase::Restorer, "analyzed cache-dir cache-image gid group layers log-level no-color skip-layers uid version"),
-        (V0_12, Phase::Restorer, "analyzed build-image cache-dir cache-image daemon generated gid group layers layout layout-dir log-level no-color skip-layers uid version"),
-        (V0_15, Phase::Restorer, "analyzed build-image cache-dir cache-image daemon generated gid group insecure-registry layers layout layout-dir log-level no-color run skip-layers uid version"),
+        (
+            V0_7,
+            Phase::Analyzer,
+            "analyzed cache-image daemon gid layers log-level no-color previous-image run-image stack tag uid version",
+        ),
+        (
+            V0_9,
+            Phase::Analyzer,
+            "analyzed cache-image daemon gid launch-cache layers log-level no-color previous-image run-image skip-layers stack tag uid version",
+        ),
+        (
+            V0_12,
+            Phase::Analyzer,
+            "analyzed cache-image daemon gid launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version",
+        ),
+        (
+            V0_15,
+            Phase::Analyzer,
+            "analyzed cache-image daemon gid insecure-registry launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version",
+        ),
+        (
+            V0_7,
+            Phase::Builder,
+            "app buildpacks group layers log-level no-color plan platform version",
+        ),
+        (
+            V0_12,
+            Phase::Builder,
+            "analyzed app build-config buildpacks group layers log-level no-color plan platform version",
+        ),
+        (
+            V0_7,
+            Phase::Creator,
+            "app buildpacks cache-dir cache-image daemon gid launch-cache launcher layers log-level no-color order parallel platform previous-image process-type project-metadata report run-image skip-restore stack tag uid version",
+        ),
+        (
+            V0_15,
+            Phase::Creator,
+            "app build-config buildpacks cache-dir cache-image daemon gid insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color order parallel platform previous-image process-type project-metadata report run run-image skip-restore stack system tag uid version",
+        ),
+        (
+            V0_7,
+            Phase::Detector,
+            "app buildpacks group layers log-level no-color order plan platform version",
+        ),
+        (
+            V0_12,
+            Phase::Detector,
+            "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run version",
+        ),
+        (
+            V0_15,
+            Phase::Detector,
+            "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run system version",
+        ),
+        (
+            V0_7,
+            Phase::Exporter,
+            "analyzed app cache-dir cache-image daemon gid group image launch-cache launcher layers log-level no-color parallel process-type project-metadata report run-image stack uid version",
+        ),
+        (
+            V0_15,
+            Phase::Exporter,
+            "analyzed app cache-dir cache-image daemon extended gid group image insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color parallel process-type project-metadata report run run-image uid version",
+        ),
+        (
+            V0_7,
+            Phase::Rebaser,
+            "daemon gid image log-level no-color report run-image uid version",
+        ),
+        (
+            V0_15,
+            Phase::Rebaser,
+            "daemon force gid image insecure-registry log-level no-color previous-image report run-image uid version",
+        ),
+        (
+            V0_7,
+            Phase::Restorer,
+            "analyzed cache-dir cache-image gid group layers log-level no-color skip-layers uid version",
+        ),
+        (
+            V0_12,
+            Phase::Restorer,
+            "analyzed build-image cache-dir cache-image daemon generated gid group layers layout layout-dir log-level no-color skip-layers uid version",
+        ),
+        (
+            V0_15,
+            Phase::Restorer,
+            "analyzed build-image cache-dir cache-image daemon generated gid group insecure-registry layers layout layout-dir log-level no-color run skip-layers uid version",
+        ),
     ] {
         let usage = flags::usage(phase, api);
-        let names = usage.lines().skip(1).map(|it| it.trim_start_matches(" -").trim());
+        let names = usage
+            .lines()
+            .skip(1)
+            .map(|it| it.trim_start_matches(" -").trim());
         let names: Vec<&str> = names.map(|it| it.trim_start_matches('-')).collect();
         assert_eq!(names.join(" "), expected, "{phase:?} at {api}");
     }
@@ -112,7 +195,14 @@ fn files_follow_the_layers_directory_unless_they_are_named() {
 
 #[test]
 fn switches_in_the_environment_are_true_only_if_they_say_so() {
-    for (value, expected) in [("1", true), ("t", true), ("TRUE", true), ("yes", false), ("0", false), ("", false)] {
+    for (value, expected) in [
+        ("1", true),
+        ("t", true),
+        ("TRUE", true),
+        ("yes", false),
+        ("0", false),
+        ("", false),
+    ] {
         let environ = environ(&[("CNB_USE_LAYOUT", value)]);
         let inputs = Inputs::from_environment(PlatformApi::V0_15, &environ);
         assert_eq!(inputs.use_layout, expected, "{value}");
@@ -134,7 +224,10 @@ fn the_daemon_and_odd_execution_environments_are_refused() {
 #[test]
 fn programs_are_known_by_their_names() {
     for (argv0, expected) in [
-        ("/cnb/lifecycle/detector", Some(Program::Phase(Phase::Detector))),
+        (
+            "/cnb/lifecycle/detector",
+            Some(Program::Phase(Phase::Detector)),
+        ),
         ("creator", Some(Program::Phase(Phase::Creator))),
         ("/cnb/lifecycle/lifecycle", Some(Program::Lifecycle)),
         ("/usr/bin/cnbw", None),
@@ -152,7 +245,12 @@ fn exit_statuses_of_the_command_line_are_the_references() {
         (Program::Phase(Phase::Detector), &["x"][..], api, 3),
         (Program::Phase(Phase::Detector), &["-nope"], api, 2),
         (Program::Phase(Phase::Detector), &["-nope"], bad, 11),
-        (Program::Phase(Phase::Detector), &["-log-level", "bogus"], api, 1),
+        (
+            Program::Phase(Phase::Detector),
+            &["-log-level", "bogus"],
+            api,
+            1,
+        ),
         (Program::Phase(Phase::Exporter), &[], api, 3),
         (Program::Lifecycle, &["nope"], api, 3),
         (Program::Lifecycle, &["nope"], bad, 11),

@@ -78,7 +78,11 @@ pub(super) fn apply_layers(
     layers: &Layers,
     environment: &mut Environment,
 ) -> Result<(), OutputError> {
-    for name in layers.iter().filter(|(_, types)| types.build).map(|(name, _)| name) {
+    for name in layers
+        .iter()
+        .filter(|(_, types)| types.build)
+        .map(|(name, _)| name)
+    {
         let Some(dir) = tree.directory(name)? else {
             continue;
         };

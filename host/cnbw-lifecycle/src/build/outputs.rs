@@ -12,9 +12,9 @@ use cnbw_spec::launch::{Label, LaunchToml, ProcessEntry, Slice, parse_launch};
 use cnbw_spec::metadata::{BomEntry, Process};
 use cnbw_spec::sbom::is_sbom_file;
 
+use super::OutputError;
 use super::layers::{apply_layers, read_layers};
 use super::sboms::{self, SbomFile};
-use super::OutputError;
 use crate::event::Event;
 use crate::guest_tree::GuestTree;
 use crate::ports::Events;

@@ -62,34 +62,66 @@ mod tests {
 
     fn run(buildpacks: &[&str]) -> (String, Option<String>, Vec<Option<String>>) {
         let mut all = Processes::default();
-        let warnings = buildpacks.iter().map(|it| {
-            all.add(it.split_whitespace().map(process).collect())
-        });
+        let warnings = buildpacks
+            .iter()
+            .map(|it| all.add(it.split_whitespace().map(process).collect()));
         let warnings = warnings.collect();
         let (list, default_type) = all.finish(PlatformApi::V0_12);
         let list: Vec<String> = list
             .iter()
-            .map(|it| format!("{}={}{}", it.process_type, it.command[0], if it.default { "*" } else { "" }))
+            .map(|it| {
+                format!(
+                    "{}={}{}",
+                    it.process_type,
+                    it.command[0],
+                    if it.default { "*" } else { "" }
+                )
+            })
             .collect();
         (list.join(" "), default_type, warnings)
     }
 
     #[test]
     fn the_last_definition_and_the_last_default_win() {
+        type Case<'a> = (&'a [&'a str], &'a str, Option<&'a str>, Vec<Option<String>>);
         let web = Some("web".to_owned());
-        let cases: &[(&[&str], &str, Option<&str>, Vec<Option<String>>)] = &[
+        let cases: &[Case<'_>] = &[
             (&[""], "", None, vec![None]),
-            (&["worker=w web=x api=y"], "api=y web=x worker=w", None, vec![None]),
+            (
+                &["worker=w web=x api=y"],
+                "api=y web=x worker=w",
+                None,
+                vec![None],
+            ),
             (&["web*=a", "web=b"], "web=b", None, vec![None, web.clone()]),
-            (&["web*=a", "job*=b"], "job=b web=a", Some("job"), vec![None, None]),
-            (&["web*=a", "web=b job*=c"], "job=c web=b", Some("job"), vec![None, None]),
-            (&["web*=a", "web=b", "web*=c"], "web=c", Some("web"), vec![None, web, None]),
+            (
+                &["web*=a", "job*=b"],
+                "job=b web=a",
+                Some("job"),
+                vec![None, None],
+            ),
+            (
+                &["web*=a", "web=b job*=c"],
+                "job=c web=b",
+                Some("job"),
+                vec![None, None],
+            ),
+            (
+                &["web*=a", "web=b", "web*=c"],
+                "web=c",
+                Some("web"),
+                vec![None, web, None],
+            ),
             // Within one buildpack, too.
             (&["web=a web=b"], "web=b", None, vec![None]),
         ];
         for (buildpacks, list, default_type, warnings) in cases {
             let found = run(buildpacks);
-            let expected = ((*list).to_owned(), default_type.map(str::to_owned), warnings.clone());
+            let expected = (
+                (*list).to_owned(),
+                default_type.map(str::to_owned),
+                warnings.clone(),
+            );
             assert_eq!(found, expected, "{buildpacks:?}");
         }
     }

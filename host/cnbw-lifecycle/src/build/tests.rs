@@ -6,9 +6,7 @@ use crate::ports::Access;
 use crate::scripted::{Which, World, read_guest, variable, write_guest};
 
 fn group(ids: &str) -> Group {
-    let element = |id: &str| {
-        format!("[[group]]\nid = \"{id}\"\nversion = \"1\"\napi = \"0.12\"\n")
-    };
+    let element = |id: &str| format!("[[group]]\nid = \"{id}\"\nversion = \"1\"\napi = \"0.12\"\n");
     let text: String = ids.split_whitespace().map(element).collect();
     parse_group("group.toml", text.as_bytes()).unwrap()
 }
@@ -40,7 +38,11 @@ fn run(world: &World, ids: &str) -> Result<Built, BuildError> {
 fn world(ids: &[&str]) -> World {
     let world = World::new();
     for id in ids {
-        world.buildpack(id, "0.12", "sbom-formats = [\"application/vnd.cyclonedx+json; version=1.4\"]");
+        world.buildpack(
+            id,
+            "0.12",
+            "sbom-formats = [\"application/vnd.cyclonedx+json; version=1.4\"]",
+        );
     }
     world
 }
@@ -62,11 +64,17 @@ fn refused(files: &'static [(&'static str, &'static str)]) -> (u8, String) {
 #[test]
 fn a_program_is_given_what_the_specification_says() {
     let mut world = world(&["x/y", "b"]);
-    world.build("x/y", &[("l.toml", "[types]\nbuild = true\n"), ("l/file", "content")]);
+    world.build(
+        "x/y",
+        &[("l.toml", "[types]\nbuild = true\n"), ("l/file", "content")],
+    );
     world.script("b", Which::Build, |invocation, output| {
         assert_eq!(invocation.args[..2], ["/layers/b", "/platform"]);
         let plan = &invocation.args[2];
-        assert_eq!(read_guest(invocation, plan), "[[entries]]\n  name = \"q\"\n");
+        assert_eq!(
+            read_guest(invocation, plan),
+            "[[entries]]\n  name = \"q\"\n"
+        );
         for (name, value) in [
             ("CNB_LAYERS_DIR", "/layers/b"),
             ("CNB_BP_PLAN_PATH", plan),
@@ -110,7 +118,11 @@ fn requirements_go_to_later_providers_until_somebody_meets_them() {
         });
         world.script("b", Which::Build, move |invocation, _| {
             let plan = read_guest(invocation, &invocation.args[2]);
-            let seen = if plan.contains("name = \"q\"") { "[q]" } else { "[]" };
+            let seen = if plan.contains("name = \"q\"") {
+                "[q]"
+            } else {
+                "[]"
+            };
             assert_eq!(seen, expected);
             Ok(0)
         });
@@ -134,8 +146,18 @@ fn layers_without_types_are_renamed_before_the_next_program_runs() {
         ],
     );
     world.script("b", Which::Build, |invocation, _| {
-        let a = invocation.mounts.iter().find(|it| it.guest_path == "/layers/a").unwrap();
-        for (name, there) in [("none.ignore/file", true), ("none", false), ("kept/file", true), ("stray/file", true), ("only.ignore", false)] {
+        let a = invocation
+            .mounts
+            .iter()
+            .find(|it| it.guest_path == "/layers/a")
+            .unwrap();
+        for (name, there) in [
+            ("none.ignore/file", true),
+            ("none", false),
+            ("kept/file", true),
+            ("stray/file", true),
+            ("only.ignore", false),
+        ] {
             assert_eq!(a.dir.exists(name), there, "{name}");
         }
         Ok(0)
@@ -167,10 +189,17 @@ fn build_layers_change_the_environment_of_later_programs_layer_by_layer() {
     world.script("b", Which::Build, |invocation, _| {
         assert_eq!(variable(invocation, "V").as_deref(), Some("123"));
         let path = variable(invocation, "PATH");
-        assert_eq!(path.as_deref(), Some("/layers/a/l-a/bin:/layers/a/l/bin:/usr/bin"));
+        assert_eq!(
+            path.as_deref(),
+            Some("/layers/a/l-a/bin:/layers/a/l/bin:/usr/bin")
+        );
         let libraries = variable(invocation, "LIBRARY_PATH");
         assert_eq!(libraries.as_deref(), Some("/layers/a/l/lib"));
-        for (path, text) in [("b.toml", "[types]\nbuild = true\n"), ("b/bin/x", ""), ("b/env/V.override", "b")] {
+        for (path, text) in [
+            ("b.toml", "[types]\nbuild = true\n"),
+            ("b/bin/x", ""),
+            ("b/env/V.override", "b"),
+        ] {
             write_guest(invocation, &format!("/layers/b/{path}"), text);
         }
         Ok(0)
@@ -178,7 +207,10 @@ fn build_layers_change_the_environment_of_later_programs_layer_by_layer() {
     world.script("c", Which::Build, |invocation, _| {
         assert_eq!(variable(invocation, "V").as_deref(), Some("b"));
         let path = variable(invocation, "PATH").unwrap();
-        assert!(path.starts_with("/layers/b/b/bin:/layers/a/l-a/bin:"), "{path}");
+        assert!(
+            path.starts_with("/layers/b/b/bin:/layers/a/l-a/bin:"),
+            "{path}"
+        );
         Ok(0)
     });
     run(&world, "a b c").unwrap();
@@ -193,15 +225,28 @@ fn processes_labels_and_slices_are_collected_in_order() {
     let processes: Vec<_> = metadata
         .processes
         .iter()
-        .map(|it| (it.process_type.as_str(), it.command.clone(), it.buildpack_id.as_str()))
+        .map(|it| {
+            (
+                it.process_type.as_str(),
+                it.command.clone(),
+                it.buildpack_id.as_str(),
+            )
+        })
         .collect();
     let expected = [("api", vec![], "b"), ("web", vec!["b".to_owned()], "b")];
     assert_eq!(processes, expected);
     assert_eq!(metadata.buildpack_default_process_type, None);
-    assert!(world.told().contains("warning the default process type web is defined again"));
+    assert!(
+        world
+            .told()
+            .contains("warning the default process type web is defined again")
+    );
     assert_eq!(metadata.labels.len(), 2);
     assert_eq!(metadata.slices[0].paths.as_deref().unwrap(), ["s"]);
-    let written = world.dir("layers").read_to_string("config/metadata.toml").unwrap();
+    let written = world
+        .dir("layers")
+        .read_to_string("config/metadata.toml")
+        .unwrap();
     assert!(written.contains("type = \"api\""), "{written}");
 }
 
@@ -243,12 +288,26 @@ fn sbom_files_are_collected_by_the_types_of_their_layers() {
 
 #[test]
 fn old_platforms_have_no_sbom_files_and_the_old_form_in_the_metadata() {
-    for (api, files, entries) in [(PlatformApi::V0_7, false, 1), (PlatformApi::V0_8, true, 1), (PlatformApi::V0_9, true, 0)] {
+    for (api, files, entries) in [
+        (PlatformApi::V0_7, false, 1),
+        (PlatformApi::V0_8, true, 1),
+        (PlatformApi::V0_9, true, 0),
+    ] {
         let mut world = world(&["a"]);
-        world.build("a", &[("launch.toml", "[[bom]]\nname = \"x\"\n"), ("launch.sbom.cdx.json", "L")]);
+        world.build(
+            "a",
+            &[
+                ("launch.toml", "[[bom]]\nname = \"x\"\n"),
+                ("launch.sbom.cdx.json", "L"),
+            ],
+        );
         let built = build_with(&world, api, &group("a"), "").unwrap();
         assert_eq!(built.metadata.bom.len(), entries, "{api}");
-        assert_eq!(world.dir("layers").exists("sbom/launch/a/sbom.cdx.json"), files, "{api}");
+        assert_eq!(
+            world.dir("layers").exists("sbom/launch/a/sbom.cdx.json"),
+            files,
+            "{api}"
+        );
     }
 }
 
@@ -260,22 +319,55 @@ fn outputs_that_break_rules_end_the_build_with_52() {
         (&[("store.toml", "bad = = toml")], "store.toml"),
         (&[("l.toml", "launch = true\n")], "l.toml"),
         (&[("l.toml", "[types]\nlaunch = \"yes\"\n")], "launch"),
-        (&[("launch.toml", "[[processes]]\ntype = \"a\"\ncommand = \"x\"\n")], "command"),
-        (&[("launch.toml", "[[processes]]\ntype = \"a\"\ncommand = [\"x\"]\ndirect = true\n")], "direct"),
-        (&[("launch.toml", "[[processes]]\ntype = \"a b\"\ncommand = [\"x\"]\n")], "`a b`"),
-        (&[("launch.toml", "[[processes]]\ntype = \"a\"\ncommand = []\ndefault = true\n[[processes]]\ntype = \"a\"\ncommand = []\ndefault = true\n")], "default"),
-        (&[("launch.toml", "[[bom]]\nname = \"x\"\nversion = \"1\"\n")], "metadata.version"),
+        (
+            &[(
+                "launch.toml",
+                "[[processes]]\ntype = \"a\"\ncommand = \"x\"\n",
+            )],
+            "command",
+        ),
+        (
+            &[(
+                "launch.toml",
+                "[[processes]]\ntype = \"a\"\ncommand = [\"x\"]\ndirect = true\n",
+            )],
+            "direct",
+        ),
+        (
+            &[(
+                "launch.toml",
+                "[[processes]]\ntype = \"a b\"\ncommand = [\"x\"]\n",
+            )],
+            "`a b`",
+        ),
+        (
+            &[(
+                "launch.toml",
+                "[[processes]]\ntype = \"a\"\ncommand = []\ndefault = true\n[[processes]]\ntype = \"a\"\ncommand = []\ndefault = true\n",
+            )],
+            "default",
+        ),
+        (
+            &[("launch.toml", "[[bom]]\nname = \"x\"\nversion = \"1\"\n")],
+            "metadata.version",
+        ),
         (&[("build.toml", "[[unmet]]\nname = \"x\"\n")], "`x` unmet"),
         (&[("build.toml", "[[unmet]]\n")], "without a `name`"),
         (&[("launch.sbom.odd.json", "")], "endings of SBOM files"),
         (&[("launch.sbom.spdx.json", "")], "`application/spdx+json`"),
-        (&[("l.toml", ""), ("l/x", ""), ("l.ignore/x", "")], "`l.ignore`"),
+        (
+            &[("l.toml", ""), ("l/x", ""), ("l.ignore/x", "")],
+            "`l.ignore`",
+        ),
         (&[(".toml", "")], "names no layer"),
     ] {
         let (code, text) = refused(files);
         assert_eq!(code, 52, "{text}");
         assert!(text.contains(says), "{says} is not in: {text}");
-        assert!(text.starts_with("what `a@1` built cannot be used"), "{text}");
+        assert!(
+            text.starts_with("what `a@1` built cannot be used"),
+            "{text}"
+        );
     }
 }
 
@@ -285,7 +377,11 @@ fn links_are_not_followed_out_of_the_layers_directory() {
         let mut world = world(&["a"]);
         world.write("secret", "[types]\n");
         world.script("a", Which::Build, move |invocation, _| {
-            let layers = invocation.mounts.iter().find(|it| it.guest_path == "/layers/a").unwrap();
+            let layers = invocation
+                .mounts
+                .iter()
+                .find(|it| it.guest_path == "/layers/a")
+                .unwrap();
             layers.dir.symlink("../../secret", name).unwrap();
             Ok(0)
         });
@@ -301,7 +397,10 @@ fn a_failing_program_ends_the_build_with_51() {
     world.build("c", &[]);
     let error = run(&world, "a b c").unwrap_err();
     assert_eq!(error.exit_code(), 51);
-    assert_eq!(error.to_string(), "the build program of `b@1` ended with status 7");
+    assert_eq!(
+        error.to_string(),
+        "the build program of `b@1` ended with status 7"
+    );
     assert_eq!(world.started.lock().unwrap().len(), 2);
     assert!(!world.dir("layers").exists("config"));
     let world = World::new();

@@ -96,7 +96,9 @@ impl<'a> Attempts<'a> {
                 Said::OtherTarget if !element.optional => {
                     erred = true;
                     lines.push(format!("======== Error: {name} ========"));
-                    lines.push("unable to satisfy target os/arch constraints of the run image".into());
+                    lines.push(
+                        "unable to satisfy target os/arch constraints of the run image".into(),
+                    );
                 }
                 Said::OtherTarget => {}
             }
@@ -128,9 +130,9 @@ impl<'a> Attempts<'a> {
                     Outcome::Failed if element.optional => Err(format!("skip: {name}")),
                     Outcome::Failed => Err(format!("fail: {name}")),
                     Outcome::Errored { code: None, .. } => Ok(format!("err:  {name}")),
-                    Outcome::Errored { code: Some(code), .. } => {
-                        Ok(format!("err:  {name} ({code})"))
-                    }
+                    Outcome::Errored {
+                        code: Some(code), ..
+                    } => Ok(format!("err:  {name} ({code})")),
                 },
                 // The targets of an optional buildpack say that it is not for this image.
                 Said::OtherTarget if element.optional => Err(format!("skip: {name}")),
@@ -146,10 +148,18 @@ impl<'a> Attempts<'a> {
             }
         }
         if !holds {
-            return if erred { Verdict::Errored } else { Verdict::Failed };
+            return if erred {
+                Verdict::Errored
+            } else {
+                Verdict::Failed
+            };
         }
-        if !passed.iter().any(|(it, _)| it.kind == ModuleKind::Buildpack) {
-            self.log.debug("fail: no viable buildpacks in group".to_owned());
+        if !passed
+            .iter()
+            .any(|(it, _)| it.kind == ModuleKind::Buildpack)
+        {
+            self.log
+                .debug("fail: no viable buildpacks in group".to_owned());
             return Verdict::Failed;
         }
         Verdict::Passed(passed)
@@ -183,7 +193,8 @@ impl<'a> Attempts<'a> {
                 Ok(Verdict::Failed)
             }
             Resolution::Unresolved(Refusal::NothingLeft) => {
-                self.log.debug("fail: no viable buildpacks in group".to_owned());
+                self.log
+                    .debug("fail: no viable buildpacks in group".to_owned());
                 Ok(Verdict::Failed)
             }
         }
@@ -207,16 +218,12 @@ impl<'a> Attempts<'a> {
         }
     }
 
-    fn log_chosen(
-        &mut self,
-        candidate: usize,
-        passed: &[(Element, BuildPlan)],
-        settled: &Settled,
-    ) {
+    fn log_chosen(&mut self, candidate: usize, passed: &[(Element, BuildPlan)], settled: &Settled) {
         let chosen: Vec<&Element> = kept(passed, settled).map(|(it, _)| it).collect();
         if chosen.len() != candidate {
             let count = chosen.len();
-            self.log.info(format!("{count} of {candidate} buildpacks participating"));
+            self.log
+                .info(format!("{count} of {candidate} buildpacks participating"));
         }
         let width = chosen.iter().map(|it| it.module.id.as_str().len()).max();
         let width = width.unwrap_or_default();
@@ -290,8 +297,16 @@ fn key_of(element: &Element) -> Key {
 
 fn names_of(sections: &PlanSections) -> Alternative<'_> {
     Alternative {
-        provides: sections.provides.iter().map(|it| it.name.as_str()).collect(),
-        requires: sections.requires.iter().map(|it| it.name.as_str()).collect(),
+        provides: sections
+            .provides
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect(),
+        requires: sections
+            .requires
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect(),
     }
 }
 

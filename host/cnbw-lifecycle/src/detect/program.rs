@@ -14,7 +14,7 @@ use super::components::{Component, Key};
 use super::{DetectError, DetectRequest};
 use crate::buildpacks::ModuleKind;
 use crate::guest_tree::GuestTree;
-use crate::ports::{Access, BuildpackRunner, GuestFault, Invocation, Mount, Program};
+use crate::ports::{Access, BuildpackRunner, Invocation, Mount, Program};
 use crate::programs::{Phase, PrivateDirectory, ProgramEnvironment, Variables};
 
 /// Most output that is kept of one program, in bytes.
@@ -85,7 +85,7 @@ impl Runs<'_> {
     /// Runs one program. An error says nothing about the buildpack.
     fn run(&self, key: &Key, component: &Component) -> Result<Run, DetectError> {
         if key.0 == ModuleKind::Extension && !has_detect_program(component) {
-            let outcome = self.prepared(key, component).unwrap_or_else(errored);
+            let outcome = prepared(key, component).unwrap_or_else(errored);
             let output = Vec::new();
             return Ok(Run { outcome, output });
         }
@@ -107,7 +107,7 @@ impl Runs<'_> {
                         code: Some(code),
                         reason: None,
                     },
-                    Err(source @ (GuestFault::Interrupted | GuestFault::Sandbox { .. })) => {
+                    Err(source) if source.is_of_the_sandbox() => {
                         let buildpack = key.1.clone();
                         return Err(DetectError::Runner { buildpack, source });
                     }
@@ -163,19 +163,24 @@ impl Runs<'_> {
             mounts,
         })
     }
+}
 
-    /// The plan that an extension without a program ships.
-    fn prepared(&self, key: &Key, component: &Component) -> Result<Outcome, String> {
-        let tree = GuestTree::new(&component.module.dir, &component.module.guest_path);
-        let Some(dir) = tree.directory("detect").map_err(|error| with_causes(&error))? else {
-            return Ok(Outcome::Passed(BuildPlan::default()));
-        };
-        let path = tree.join("detect");
-        let tree = GuestTree::new(&dir, &path);
-        let plan = tree.read("plan.toml", MAX_DOCUMENT_BYTES);
-        let plan = plan.map_err(|error| with_causes(&error))?;
-        Ok(judged(key, &tree.join("plan.toml"), &plan.unwrap_or_default()))
-    }
+/// The plan that an extension without a program ships.
+fn prepared(key: &Key, component: &Component) -> Result<Outcome, String> {
+    let tree = GuestTree::new(&component.module.dir, &component.module.guest_path);
+    let dir = tree.directory("detect");
+    let Some(dir) = dir.map_err(|error| with_causes(&error))? else {
+        return Ok(Outcome::Passed(BuildPlan::default()));
+    };
+    let path = tree.join("detect");
+    let tree = GuestTree::new(&dir, &path);
+    let plan = tree.read("plan.toml", MAX_DOCUMENT_BYTES);
+    let plan = plan.map_err(|error| with_causes(&error))?;
+    Ok(judged(
+        key,
+        &tree.join("plan.toml"),
+        &plan.unwrap_or_default(),
+    ))
 }
 
 fn has_detect_program(component: &Component) -> bool {
@@ -193,9 +198,12 @@ fn passed(key: &Key, private: &PrivateDirectory) -> Outcome {
 fn judged(key: &Key, file: &str, plan: &[u8]) -> Outcome {
     match parse_build_plan(file, plan) {
         Err(error) => errored(with_causes(&error)),
-        Ok(plan) if key.0 == ModuleKind::Extension && requires_something(&plan) => errored(
-            format!("extension `{}` requires something in its build plan, which is not allowed", key.1),
-        ),
+        Ok(plan) if key.0 == ModuleKind::Extension && requires_something(&plan) => {
+            errored(format!(
+                "extension `{}` requires something in its build plan, which is not allowed",
+                key.1
+            ))
+        }
         Ok(plan) => Outcome::Passed(plan),
     }
 }

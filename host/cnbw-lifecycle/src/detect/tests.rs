@@ -8,19 +8,18 @@ use crate::scripted::{Which, World, read_guest, variable};
 
 /// Groups are separated by `|`, `?a` is optional.
 fn order(text: &str) -> Order {
-    let mut toml = String::new();
-    for group in text.split('|') {
-        toml.push_str("[[order]]\n");
-        for element in group.split_whitespace() {
-            let (optional, id) = match element.strip_prefix('?') {
-                Some(id) => (true, id),
-                None => (false, element),
-            };
-            toml.push_str(&format!(
-                "[[order.group]]\nid = \"{id}\"\nversion = \"1\"\noptional = {optional}\n"
-            ));
-        }
-    }
+    let element = |element: &str| {
+        let (optional, id) = match element.strip_prefix('?') {
+            Some(id) => (true, id),
+            None => (false, element),
+        };
+        format!("[[order.group]]\nid = \"{id}\"\nversion = \"1\"\noptional = {optional}\n")
+    };
+    let group = |group: &str| {
+        let elements = group.split_whitespace().map(element).collect::<String>();
+        format!("[[order]]\n{elements}")
+    };
+    let toml: String = text.split('|').map(group).collect();
     parse_order("order.toml", toml.as_bytes()).unwrap()
 }
 
@@ -46,7 +45,11 @@ fn run(world: &World, text: &str) -> Result<Detected, DetectError> {
 /// Ids of the chosen group, or the exit status.
 fn chosen(world: &World, text: &str) -> Result<String, u8> {
     let detected = run(world, text).map_err(|error| error.exit_code())?;
-    let ids = detected.group.group.iter().map(|it| it.buildpack.id.to_string());
+    let ids = detected
+        .group
+        .group
+        .iter()
+        .map(|it| it.buildpack.id.to_string());
     Ok(ids.collect::<Vec<_>>().join(" "))
 }
 
@@ -57,7 +60,11 @@ fn world() -> World {
         ("a", 0, ""),
         ("b", 100, "not = = toml"),
         ("c", 1, ""),
-        ("d", 0, "[[requires]]\nname = \"x\"\n[requires.metadata]\nv = \"1\"\n"),
+        (
+            "d",
+            0,
+            "[[requires]]\nname = \"x\"\n[requires.metadata]\nv = \"1\"\n",
+        ),
         ("e", 0, "[[provides]]\nname = \"x\"\n"),
         ("bad", 0, "bad = = toml"),
         ("old", 0, "[[requires]]\nname = \"x\"\nversion = \"1\"\n"),
@@ -74,7 +81,9 @@ fn verdicts_are_those_of_the_specification() {
     world.buildpack("none", "0.12", "");
     world.buildpack("trap", "0.12", "");
     world.script("trap", Which::Detect, |_, _| {
-        Err(crate::ports::GuestFault::Trap { reason: "unreachable".into() })
+        Err(crate::ports::GuestFault::Trap {
+            reason: "unreachable".into(),
+        })
     });
     for (order, expected) in [
         ("a", Ok("a")),
@@ -99,7 +108,11 @@ fn verdicts_are_those_of_the_specification() {
         ("trap", Err(21)),
         ("a | missing", Err(1)),
     ] {
-        assert_eq!(chosen(&world, order), expected.map(str::to_owned), "{order}");
+        assert_eq!(
+            chosen(&world, order),
+            expected.map(str::to_owned),
+            "{order}"
+        );
     }
 }
 
@@ -161,7 +174,10 @@ fn a_program_is_given_what_the_specification_says_and_may_write_only_its_tmp() {
         ] {
             assert_eq!(variable(invocation, name).as_deref(), value, "{name}");
         }
-        let writable = invocation.mounts.iter().filter(|it| it.access == Access::ReadWrite);
+        let writable = invocation
+            .mounts
+            .iter()
+            .filter(|it| it.access == Access::ReadWrite);
         let writable: Vec<_> = writable.map(|it| it.guest_path.as_str()).collect();
         assert_eq!(writable, ["/tmp"]);
         output(crate::ports::Stream::Stdout, b"hello\n");
@@ -169,14 +185,22 @@ fn a_program_is_given_what_the_specification_says_and_may_write_only_its_tmp() {
     });
     assert_eq!(chosen(&world, "x/y"), Ok("x/y".into()));
     assert_eq!(world.dir("scratch").entries().unwrap().count(), 0);
-    assert!(world.told().contains("debug ======== Output: x/y@1 ========\ndebug hello"));
+    assert!(
+        world
+            .told()
+            .contains("debug ======== Output: x/y@1 ========\ndebug hello")
+    );
 }
 
 #[test]
 fn what_was_tried_is_told_aloud_when_detection_fails() {
     let world = world();
     assert_eq!(chosen(&world, "b"), Err(20));
-    assert!(world.told().contains("info ======== Results ========\ninfo fail: b@1\n"));
+    assert!(
+        world
+            .told()
+            .contains("info ======== Results ========\ninfo fail: b@1\n")
+    );
 }
 
 #[test]
@@ -207,7 +231,13 @@ fn a_required_buildpack_for_another_target_is_an_error_and_does_not_run() {
     assert_eq!(chosen(&world, "w"), Err(21));
     // Declared to be for other images, so it is not missed if it is optional.
     assert_eq!(chosen(&world, "?w a"), Ok("a".into()));
-    assert!(!world.started.lock().unwrap().contains(&"detect w@1".to_owned()));
+    assert!(
+        !world
+            .started
+            .lock()
+            .unwrap()
+            .contains(&"detect w@1".to_owned())
+    );
     let detected = detect_at(&world, PlatformApi::V0_11, &order("w")).unwrap();
     assert_eq!(detected.group.group.len(), 1);
 }
@@ -256,8 +286,14 @@ fn an_extension_without_a_program_ships_its_plan() {
     for id in ["e", "r"] {
         world.write(&format!("extensions/{id}/1/extension.toml"), &text(id));
     }
-    world.write("extensions/e/1/detect/plan.toml", "[[provides]]\nname = \"x\"\n");
-    world.write("extensions/r/1/detect/plan.toml", "[[requires]]\nname = \"x\"\n");
+    world.write(
+        "extensions/e/1/detect/plan.toml",
+        "[[provides]]\nname = \"x\"\n",
+    );
+    world.write(
+        "extensions/r/1/detect/plan.toml",
+        "[[requires]]\nname = \"x\"\n",
+    );
     let with = |extension: &str, groups: &str| {
         let mut with = order(groups);
         with.order_extensions = order(extension).order;
@@ -281,7 +317,11 @@ fn a_link_in_place_of_the_plan_is_an_error() {
     world.buildpack("a", "0.12", "");
     world.script("a", Which::Detect, |invocation, _| {
         let below = invocation.args[1].strip_prefix("/tmp/").unwrap();
-        let tmp = invocation.mounts.iter().find(|it| it.guest_path == "/tmp").unwrap();
+        let tmp = invocation
+            .mounts
+            .iter()
+            .find(|it| it.guest_path == "/tmp")
+            .unwrap();
         tmp.dir.remove_file(below).unwrap();
         tmp.dir.symlink("../elsewhere", below).unwrap();
         Ok(0)
@@ -294,6 +334,11 @@ fn a_link_in_place_of_the_plan_is_an_error() {
 fn an_interrupted_sandbox_ends_detection() {
     let mut world = world();
     world.buildpack("i", "0.12", "");
-    world.script("i", Which::Detect, |_, _| Err(crate::ports::GuestFault::Interrupted));
-    assert!(matches!(run(&world, "?i a"), Err(DetectError::Runner { .. })));
+    world.script("i", Which::Detect, |_, _| {
+        Err(crate::ports::GuestFault::Interrupted)
+    });
+    assert!(matches!(
+        run(&world, "?i a"),
+        Err(DetectError::Runner { .. })
+    ));
 }

@@ -33,7 +33,10 @@ impl Default for ExpansionLimits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
     /// A composite buildpack contains itself.
-    #[error("composite buildpacks contain each other without end: {}", shown(cycle))]
+    #[error(
+        "composite buildpacks contain each other without end: {}",
+        shown(cycle)
+    )]
     Cycle {
         /// From the buildpack to itself.
         cycle: Vec<BuildpackRef>,
@@ -112,7 +115,7 @@ pub(crate) fn expand<C: Candidates>(
 /// The composite buildpacks that an element comes from.
 struct Ancestor {
     module: BuildpackRef,
-    above: Option<Rc<Ancestor>>,
+    above: Option<Rc<Self>>,
 }
 
 /// What of a group is still to come: the rest of the innermost group, then that of the outer one.
@@ -121,7 +124,7 @@ struct Rest {
     group: Rc<[Item]>,
     at: usize,
     ancestors: Option<Rc<Ancestor>>,
-    outer: Option<Rc<Rest>>,
+    outer: Option<Rc<Self>>,
 }
 
 /// The candidate so far.
@@ -193,7 +196,11 @@ impl<C: Candidates> Expansion<'_, C> {
             // Its verdict counts alone: what went wrong inside the order was optional.
             return self.try_group(rest, depth);
         }
-        Ok(if errored { Verdict::Errored } else { Verdict::Failed })
+        Ok(if errored {
+            Verdict::Errored
+        } else {
+            Verdict::Failed
+        })
     }
 
     /// Takes elements from the rest until it is empty or one stands for an order.
@@ -204,7 +211,7 @@ impl<C: Candidates> Expansion<'_, C> {
     ) -> Result<Verdict<C::Passed>, C::Error> {
         while let Some(here) = rest.take() {
             let Some(item) = here.group.get(here.at) else {
-                rest = here.outer.clone();
+                rest.clone_from(&here.outer);
                 continue;
             };
             self.count_element()?;
@@ -255,10 +262,7 @@ fn in_items(groups: Vec<Vec<Element>>) -> Vec<Rc<[Item]>> {
 }
 
 /// Opens a composite buildpack, unless it is being opened already.
-fn enter(
-    module: &BuildpackRef,
-    above: Option<&Rc<Ancestor>>,
-) -> Result<Rc<Ancestor>, OrderError> {
+fn enter(module: &BuildpackRef, above: Option<&Rc<Ancestor>>) -> Result<Rc<Ancestor>, OrderError> {
     let mut cycle = vec![module.clone()];
     let mut next = above;
     while let Some(ancestor) = next {

@@ -4,7 +4,9 @@ use super::*;
 
 /// `?a` is optional, `a:2` has version 2, `+e` is an extension.
 fn element(text: &str) -> Element {
-    let (optional, text) = text.strip_prefix('?').map_or((false, text), |it| (true, it));
+    let (optional, text) = text
+        .strip_prefix('?')
+        .map_or((false, text), |it| (true, it));
     let (kind, text) = match text.strip_prefix('+') {
         Some(text) => (ModuleKind::Extension, text),
         None => (ModuleKind::Buildpack, text),
@@ -53,7 +55,7 @@ impl Candidates for Script {
             let version = if version == "1" { "" } else { version };
             format!("{}{version}", it.module.id)
         });
-        let candidate = names.collect::<Vec<_>>().join("");
+        let candidate = names.collect::<String>();
         let verdict = if candidate == self.passing {
             Verdict::Passed(())
         } else if self.erroring.contains(&candidate.as_str()) {
@@ -84,8 +86,9 @@ fn attempts(order: &str, composites: &[(&'static str, &'static str)]) -> String 
 
 #[test]
 fn candidates_come_depth_first_and_left_to_right() {
+    type Case<'a> = (&'a str, &'a [(&'static str, &'static str)], &'a str);
     let p = ("P", "e f | g h");
-    let cases: &[(&str, &[(&'static str, &'static str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("a b | c", &[], "ab c"),
         ("e O f", &[("O", "a b | c d")], "eabf ecdf"),
         ("O P", &[("O", "a b | c d"), p], "abef abgh cdef cdgh"),
@@ -114,10 +117,7 @@ fn the_first_candidate_that_passes_ends_it() {
 
 #[test]
 fn errors_of_a_required_order_remain_and_those_of_an_optional_one_do_not() {
-    for (order, expected) in [
-        ("O b | c", Verdict::Errored),
-        ("?O b | c", Verdict::Failed),
-    ] {
+    for (order, expected) in [("O b | c", Verdict::Errored), ("?O b | c", Verdict::Failed)] {
         let mut script = Script {
             composites: HashMap::from([("O", "a")]),
             erroring: vec!["ab"],
@@ -167,7 +167,9 @@ fn an_order_that_explodes_is_an_error() {
         ..Script::default()
     };
     for name in &names {
-        script.composites.insert(String::leak(name.clone()), "a | b");
+        script
+            .composites
+            .insert(String::leak(name.clone()), "a | b");
     }
     let error = run(&names.join(" "), &mut script).unwrap_err();
     assert_eq!(error, OrderError::TooManyCandidates { limit: 100_000 });

@@ -150,7 +150,9 @@ fn listed(environment: &Environment) -> Result<Vec<(String, Vec<u8>)>, Environme
             Some((name, rest)) => listed.set(name, [rest.as_bytes(), b"=", value].concat()),
         }
     }
-    let listed = listed.iter().map(|(name, value)| (name.to_owned(), value.to_vec()));
+    let listed = listed
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.to_vec()));
     Ok(listed.collect())
 }
 
@@ -271,7 +273,9 @@ mod tests {
         };
         let variables = Variables::read(&programs);
         let base = Environment::new();
-        let error = environment.complete(&programs, &variables, &base).unwrap_err();
+        let error = environment
+            .complete(&programs, &variables, &base)
+            .unwrap_err();
         assert!(error.to_string().contains("`/platform/env`"), "{error}");
         environment.clear_env = true;
         assert!(environment.complete(&programs, &variables, &base).is_ok());

@@ -159,7 +159,10 @@ impl Problem {
             }
             level.requirable = requirable.clone();
         }
-        let singles = levels.iter().rev().take_while(|it| it.alternatives.len() == 1);
+        let singles = levels
+            .iter()
+            .rev()
+            .take_while(|it| it.alternatives.len() == 1);
         let single_from = levels.len() - singles.count();
         Self {
             levels,
@@ -200,7 +203,10 @@ impl Names64 {
         self.0[name / 64] & (1 << (name % 64)) != 0
     }
     fn is_subset(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(one, two)| one & !two == 0)
+        self.0
+            .iter()
+            .zip(&other.0)
+            .all(|(one, two)| one & !two == 0)
     }
     fn retain(&mut self, other: &Self) {
         for (one, two) in self.0.iter_mut().zip(&other.0) {
@@ -224,7 +230,10 @@ enum Answer {
     Open,
     Hopeless,
     /// The best ending starts with this pick and goes on at that node.
-    Best { pick: usize, next: usize },
+    Best {
+        pick: usize,
+        next: usize,
+    },
     End,
 }
 
@@ -311,7 +320,10 @@ impl<'p> Search<'p> {
                     Answer::Open => return Ok(Some(child)),
                     Answer::Hopeless => {}
                     Answer::Best { .. } | Answer::End => {
-                        if frame.best.is_none_or(|(_, best)| self.precedes(child, best)) {
+                        if frame
+                            .best
+                            .is_none_or(|(_, best)| self.precedes(child, best))
+                        {
                             frame.best = Some((pick, child));
                         }
                     }
@@ -412,9 +424,8 @@ impl<'p> Search<'p> {
                     *alive &= can_hold;
                 }
             }
-            let stuck = |(level, alive): (&Level, &Vec<bool>)| {
-                !level.droppable && !alive.contains(&true)
-            };
+            let stuck =
+                |(level, alive): (&Level, &Vec<bool>)| !level.droppable && !alive.contains(&true);
             if levels[level..].iter().zip(&alive).any(stuck) {
                 return Ok(false);
             }
@@ -450,8 +461,16 @@ impl<'p> Search<'p> {
     /// Whether the best ending of one node comes before that of another at the same level.
     fn precedes(&self, mut one: usize, mut two: usize) -> bool {
         loop {
-            let (Answer::Best { pick: a, next: after_one }, Answer::Best { pick: b, next: after_two }) =
-                (self.nodes[one].answer, self.nodes[two].answer)
+            let (
+                Answer::Best {
+                    pick: a,
+                    next: after_one,
+                },
+                Answer::Best {
+                    pick: b,
+                    next: after_two,
+                },
+            ) = (self.nodes[one].answer, self.nodes[two].answer)
             else {
                 return false;
             };

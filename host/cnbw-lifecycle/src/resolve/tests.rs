@@ -31,8 +31,9 @@ fn picks(texts: &[&str]) -> Option<Vec<Option<usize>>> {
 
 #[test]
 fn the_rules_of_one_trial_hold() {
+    type Case<'a> = (&'a [&'a str], Option<Vec<Option<usize>>>);
     let p = Some(0);
-    let cases: &[(&[&str], Option<Vec<Option<usize>>>)] = &[
+    let cases: &[Case<'_>] = &[
         (&[], None),
         (&[""], Some(vec![p])),
         (&["?"], Some(vec![p])),
@@ -68,19 +69,18 @@ fn an_optional_member_is_required_until_its_last_alternative() {
 
 #[test]
 fn the_last_member_varies_fastest() {
-    assert_eq!(
-        picks(&["x; y", "> y; > x"]),
-        Some(vec![Some(0), Some(1)])
-    );
-    assert_eq!(
-        picks(&["x; y", "> z; > y"]),
-        Some(vec![Some(1), Some(1)])
-    );
+    assert_eq!(picks(&["x; y", "> y; > x"]), Some(vec![Some(0), Some(1)]));
+    assert_eq!(picks(&["x; y", "> z; > y"]), Some(vec![Some(1), Some(1)]));
 }
 
 #[test]
 fn entries_list_every_provide_and_require_in_order() {
-    let members = [member("x x"), member("x > x x"), member("> y x"), member("y > y")];
+    let members = [
+        member("x x"),
+        member("x > x x"),
+        member("> y x"),
+        member("y > y"),
+    ];
     let Err(Refusal::Broken(loose)) = settle(&members, &[0; 4]) else {
         panic!("y is required too early");
     };
@@ -109,12 +109,18 @@ fn the_number_of_the_trial_is_told() {
 /// Members with three alternatives each of which only the last combination holds.
 fn tangle(size: usize) -> Vec<String> {
     let all = |alternative: usize| -> String {
-        (1..size).map(|it| format!(" m{it}a{alternative}")).collect()
+        let names = (1..size).map(|it| format!("m{it}a{alternative}"));
+        names.collect::<Vec<_>>().join(" ")
     };
     let mut texts: Vec<String> = (1..size)
         .map(|it| format!("m{it}a0; m{it}a1; m{it}a2"))
         .collect();
-    texts.push(format!("> {} never; > {} never; > {}", all(0), all(1), all(2)));
+    texts.push(format!(
+        "> {} never; > {} never; > {}",
+        all(0),
+        all(1),
+        all(2)
+    ));
     texts
 }
 
@@ -132,7 +138,9 @@ fn twelve_members_with_three_alternatives_take_few_steps() {
 
 #[test]
 fn hundreds_of_independent_members_take_few_steps() {
-    let texts: Vec<String> = (0..300).map(|it| format!("x{it}; > x{it}; y{it} > y{it}")).collect();
+    let texts: Vec<String> = (0..300)
+        .map(|it| format!("x{it}; > x{it}; y{it} > y{it}"))
+        .collect();
     let members: Vec<Member<'_>> = texts.iter().map(|it| member(it)).collect();
     let resolution = resolve(&members, WorkLimit(100_000)).unwrap();
     assert!(matches!(resolution, Resolution::Resolved { settled, .. }
@@ -147,9 +155,10 @@ fn an_entangled_plan_is_an_error_and_not_a_search_without_end() {
     for pigeon in 0..pigeons {
         let place = |hole: usize| -> String {
             let others = (0..pigeons).filter(|it| *it != pigeon);
-            let taken: String = others
-                .map(|it| format!(" h{hole}p{}q{}", pigeon.min(it), pigeon.max(it)))
+            let taken: Vec<String> = others
+                .map(|it| format!("h{hole}p{}q{}", pigeon.min(it), pigeon.max(it)))
                 .collect();
+            let taken = taken.join(" ");
             format!("{taken} in{pigeon} > in{pigeon}")
         };
         texts.push((0..holes).map(place).collect::<Vec<_>>().join(";"));
@@ -164,9 +173,18 @@ fn an_entangled_plan_is_an_error_and_not_a_search_without_end() {
     let members: Vec<Member<'_>> = texts.iter().map(|it| member(it)).collect();
     // Whatever the answer is, it comes within the limit.
     let answer = resolve(&members, WorkLimit(300_000));
-    assert!(matches!(answer, Ok(_) | Err(ResolveError::TooMuchWork { .. })));
+    assert!(matches!(
+        answer,
+        Ok(_) | Err(ResolveError::TooMuchWork { .. })
+    ));
     let tiny = resolve(&[member("x; y"), member("> y")], WorkLimit(1));
-    assert_eq!(tiny, Err(ResolveError::TooMuchWork { members: 2, limit: 1 }));
+    assert_eq!(
+        tiny,
+        Err(ResolveError::TooMuchWork {
+            members: 2,
+            limit: 1
+        })
+    );
 }
 
 /// Every trial, one after the other.
@@ -194,10 +212,8 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
 fn arbitrary_member() -> impl Strategy<Value = Member<'static>> {
     let names = || prop::collection::vec(prop::sample::select(&NAMES[..]), 0..3);
-    let alternative = (names(), names()).prop_map(|(provides, requires)| Alternative {
-        provides,
-        requires,
-    });
+    let alternative =
+        (names(), names()).prop_map(|(provides, requires)| Alternative { provides, requires });
     (any::<bool>(), prop::collection::vec(alternative, 1..4)).prop_map(
         |(optional, alternatives)| Member {
             optional,
