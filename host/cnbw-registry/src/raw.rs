@@ -1,11 +1,10 @@
-//! Images byte for byte: copies whose digests stay what they are, and indexes.
+//! Images byte for byte: copies whose digests stay what they are.
 
 use std::sync::Arc;
 
 use cnbw_oci::descriptor::{Descriptor, Platform};
-use cnbw_oci::document::{Document, print};
+use cnbw_oci::document::Document;
 use cnbw_oci::image::{Blobs, StoreError};
-use cnbw_oci::manifest::{Family, Index};
 use cnbw_oci::reference::Version;
 
 use crate::client::{Client, Place};
@@ -71,37 +70,6 @@ impl Client {
             Some(image) => self.write_raw(&image, to).map(Some),
             None => Ok(None),
         }
-    }
-
-    /// Writes an index over images that are in the repository already, and returns its descriptor.
-    ///
-    /// The descriptors need a platform each.
-    pub fn write_index(
-        &self,
-        family: Family,
-        images: Vec<Descriptor>,
-        names: &[String],
-    ) -> Result<Descriptor, StoreError> {
-        let subject = names.first().map(String::as_str).unwrap_or_default();
-        self.push_index(family, images, names)
-            .map_err(|error| error.into_store("write", subject))
-    }
-
-    fn push_index(
-        &self,
-        family: Family,
-        images: Vec<Descriptor>,
-        names: &[String],
-    ) -> Result<Descriptor, RegistryError> {
-        let bytes = print(&Index::new(family, images));
-        let descriptor = Descriptor::of(family.index(), &bytes);
-        let targets = targets(names)?;
-        let mut places = Vec::new();
-        for target in &targets {
-            places.push(self.place(&target.registry, &target.repository)?);
-        }
-        self.name(&targets, &places, &descriptor, &bytes)?;
-        Ok(descriptor)
     }
 
     fn fetch_raw(

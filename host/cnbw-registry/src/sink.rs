@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use cnbw_oci::assemble::{Assembled, assemble, assemble_index};
 use cnbw_oci::compress::Compression;
 use cnbw_oci::descriptor::Descriptor;
 use cnbw_oci::digest::BlobDigest;
-use cnbw_oci::document::print;
-use cnbw_oci::image::{ImageSink, LayerContent, NewImage, StoreError, WrittenImage};
-use cnbw_oci::manifest::{Family, Manifest, media_type};
+use cnbw_oci::image::{
+    ImageSink, IndexSink, LayerContent, NewImage, StoreError, WrittenImage, WrittenIndex,
+};
 use cnbw_oci::reference::{RegistryRef, Version};
 
 use crate::client::{Client, Place};
@@ -40,52 +41,74 @@ impl ImageSink for Client {
     }
 
     fn write(&self, image: NewImage, names: &[String]) -> Result<WrittenImage, StoreError> {
-        let subject = names.first().map(String::as_str).unwrap_or_default();
-        self.write_image(&image, names)
-            .map_err(|error| error.into_store("write", subject))
+        let assembled = assemble(&image)?;
+        let images = [(&image, &assembled)];
+        let (descriptor, bytes) = (&assembled.written.manifest, &assembled.manifest);
+        self.push_images(&images, false, descriptor, bytes, names)
+            .map_err(|error| error.into_store("write", subject(names)))?;
+        Ok(assembled.written)
     }
 }
 
-impl Client {
-    fn write_image(
+impl IndexSink for Client {
+    fn write_index(
         &self,
-        image: &NewImage,
+        images: Vec<NewImage>,
         names: &[String],
-    ) -> Result<WrittenImage, RegistryError> {
-        let targets = targets(names)?;
-        let config_bytes = print(&image.config);
-        let config = Descriptor::of(image.family.config(), &config_bytes);
-        let layers: Vec<Wanted<'_>> = image
-            .layers
-            .iter()
-            .map(|layer| wanted(&layer.content))
-            .collect();
-        let listed = layers
-            .iter()
-            .map(|layer| listing(layer.descriptor, image.family))
-            .collect::<Result<_, _>>()?;
-        let mut manifest = Manifest::new(image.family, config.clone(), listed);
-        manifest.annotations.clone_from(&image.annotations);
-        let manifest_bytes = print(&manifest);
-        let descriptor = Descriptor::of(image.family.manifest(), &manifest_bytes);
+    ) -> Result<WrittenIndex, StoreError> {
+        let Some(first) = images.first() else {
+            let reason = "an index without images cannot be used";
+            return Err(StoreError::invalid("write", subject(names), reason));
+        };
+        let family = first.family;
+        let assembled: Vec<Assembled> = images.iter().map(assemble).collect::<Result<_, _>>()?;
+        let (bytes, written) = assemble_index(&assembled, family)?;
+        let pairs: Vec<_> = images.iter().zip(&assembled).collect();
+        self.push_images(&pairs, true, &written.index, &bytes, names)
+            .map_err(|error| error.into_store("write", subject(names)))?;
+        Ok(written)
+    }
+}
 
-        let mut wanted = distinct(layers);
-        wanted.push(Wanted {
-            descriptor: &config,
-            content: Content::Bytes(&config_bytes),
-            home: None,
-        });
+fn subject(names: &[String]) -> &str {
+    names.first().map(String::as_str).unwrap_or_default()
+}
+
+impl Client {
+    /// Brings everything that a document lists to every repository, and then names the document.
+    fn push_images(
+        &self,
+        images: &[(&NewImage, &Assembled)],
+        listed: bool,
+        descriptor: &Descriptor,
+        bytes: &[u8],
+        names: &[String],
+    ) -> Result<(), RegistryError> {
+        let targets = targets(names)?;
+        let wanted = distinct(images.iter().flat_map(|(image, assembled)| {
+            let config = Wanted {
+                descriptor: &assembled.written.config,
+                content: Content::Bytes(&assembled.config),
+                home: None,
+            };
+            image
+                .layers
+                .iter()
+                .map(|layer| wanted(&layer.content))
+                .chain([config])
+        }));
         let mut places: Vec<Place> = Vec::new();
         for target in &targets {
             let place = self.place(&target.registry, &target.repository)?;
             self.push_blobs(&place, &wanted, places.first())?;
+            for (_, assembled) in images.iter().filter(|_| listed) {
+                let descriptor = &assembled.written.manifest;
+                let digest = descriptor.digest.to_string();
+                put_manifest(self, &place, &digest, descriptor, &assembled.manifest)?;
+            }
             places.push(place);
         }
-        self.name(&targets, &places, &descriptor, &manifest_bytes)?;
-        Ok(WrittenImage {
-            manifest: descriptor,
-            config,
-        })
+        self.name(&targets, &places, descriptor, bytes)
     }
 
     /// Brings blobs to a repository, several at once. `sister` has all of them already.
@@ -194,37 +217,10 @@ fn wanted(content: &LayerContent) -> Wanted<'_> {
     }
 }
 
-/// How a manifest lists a layer: with the type of the image's family, whatever image the layer comes from.
-fn listing(descriptor: &Descriptor, family: Family) -> Result<Descriptor, RegistryError> {
-    let kind = descriptor.media_type.as_str();
-    let media_type = match compression_of(kind) {
-        Some(compression) => family
-            .layer(compression)
-            .ok_or_else(|| RegistryError::Option {
-                option: "compression",
-                rule: "an image with Docker's media types cannot have zstd layers".to_owned(),
-            })?,
-        None => kind,
-    };
-    let mut listed = Descriptor::new(media_type, descriptor.digest, descriptor.size);
-    listed.annotations.clone_from(&descriptor.annotations);
-    Ok(listed)
-}
-
-fn compression_of(kind: &str) -> Option<Compression> {
-    match kind {
-        media_type::OCI_LAYER | media_type::DOCKER_LAYER => Some(Compression::None),
-        media_type::OCI_LAYER_GZIP | media_type::DOCKER_LAYER_GZIP => Some(Compression::Gzip),
-        media_type::OCI_LAYER_ZSTD => Some(Compression::Zstd),
-        _ => None,
-    }
-}
-
-/// One of each: an image may list a layer twice.
-fn distinct(layers: Vec<Wanted<'_>>) -> Vec<Wanted<'_>> {
+/// One of each: an image may list a layer twice, and images share layers.
+fn distinct<'a>(blobs: impl Iterator<Item = Wanted<'a>>) -> Vec<Wanted<'a>> {
     let mut seen: BTreeSet<BlobDigest> = BTreeSet::new();
-    layers
-        .into_iter()
-        .filter(|layer| seen.insert(layer.descriptor.digest))
+    blobs
+        .filter(|blob| seen.insert(blob.descriptor.digest))
         .collect()
 }

@@ -96,7 +96,7 @@ impl Client {
         Ok(Some(Image {
             name: reference.to_string(),
             descriptor: fetched.descriptor,
-            manifest,
+            manifest: *manifest,
             config,
             blobs: Arc::new(blobs),
         }))

@@ -1,7 +1,7 @@
 //! Bearer tokens: which service may be asked, with which credential, and what it answers.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -55,8 +55,11 @@ impl Scope {
 /// Tokens that are still good.
 #[derive(Default)]
 pub(crate) struct Tokens {
-    held: Mutex<HashMap<(Origin, String), Held>>,
+    held: Mutex<HashMap<(Origin, String), Slot>>,
 }
+
+/// Where a token is kept; the lock is held while it is fetched, so that many threads ask for it once.
+type Slot = Arc<Mutex<Option<Held>>>;
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -89,32 +92,31 @@ impl Tokens {
         send: &dyn Fn(Reach, &Outgoing<'_>) -> Result<Answer, RegistryError>,
     ) -> Result<String, RegistryError> {
         let wanted = wanted_scopes(bearer, scopes);
-        let key = (host.origin.clone(), wanted.join(" "));
+        let slot = self.slot(host, &wanted);
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = slot.as_ref()
+            && held.good_until > Instant::now()
         {
-            let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(found) = held.get(&key)
-                && found.good_until > Instant::now()
-            {
-                return Ok(found.value.clone());
-            }
+            return Ok(held.value.clone());
         }
         let (value, life) = fetch(host, bearer, &wanted, send)?;
-        let held = Held {
+        *slot = Some(Held {
             value: value.clone(),
             good_until: Instant::now() + life.saturating_sub(MARGIN),
-        };
-        let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(key, held);
+        });
         Ok(value)
     }
 
     /// Forgets a token that was refused.
     pub(crate) fn forget(&self, host: &Host, bearer: &Bearer, scopes: &[Scope]) {
-        let key = (host.origin.clone(), wanted_scopes(bearer, scopes).join(" "));
-        self.held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&key);
+        let slot = self.slot(host, &wanted_scopes(bearer, scopes));
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn slot(&self, host: &Host, wanted: &[String]) -> Slot {
+        let key = (host.origin.clone(), wanted.join(" "));
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(held.entry(key).or_default())
     }
 }
 
@@ -352,8 +354,8 @@ mod tests {
         }
     }
 
-    fn known() -> Option<Credential> {
-        Some(Credential::basic("u", "p"))
+    fn known() -> Credential {
+        Credential::basic("u", "p")
     }
 
     #[test]
@@ -370,10 +372,10 @@ mod tests {
             ("ghcr.io", "", false),
         ];
         for (registry, realm, fine) in cases {
-            let found = check_realm(&host(registry, Scheme::Https, known()), realm);
+            let found = check_realm(&host(registry, Scheme::Https, Some(known())), realm);
             assert_eq!(found.is_ok(), fine, "{registry} {realm}");
         }
-        let local = host("127.0.0.1:5000", Scheme::Http, known());
+        let local = host("127.0.0.1:5000", Scheme::Http, Some(known()));
         assert!(check_realm(&local, "http://127.0.0.1:9999/token").is_ok());
         let anonymous = host("lscr.io", Scheme::Https, None);
         assert!(check_realm(&anonymous, "https://ghcr.io/token").is_ok());
@@ -386,7 +388,7 @@ mod tests {
     #[test]
     fn the_refusal_of_a_foreign_token_service_names_it() {
         let error = check_realm(
-            &host("ghcr.io", Scheme::Https, known()),
+            &host("ghcr.io", Scheme::Https, Some(known())),
             "https://evil.io/t",
         );
         assert_eq!(

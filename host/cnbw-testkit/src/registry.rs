@@ -405,10 +405,14 @@ impl Service {
             ("GET" | "HEAD", Route::Manifest(repository, reference)) => {
                 manifests::get(store, repository, reference)
             }
-            ("PUT", Route::Manifest(repository, reference)) => {
-                let check = self.options.check_blobs;
-                manifests::put(store, repository, reference, &request, digest, check)
-            }
+            ("PUT", Route::Manifest(repository, reference)) => manifests::put(
+                store,
+                repository,
+                reference,
+                &request,
+                digest,
+                &self.options,
+            ),
             ("DELETE", Route::Manifest(repository, reference)) => {
                 manifests::delete(store, repository, reference)
             }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::error;
 use super::store::Store;
+use super::{RegistryOptions, error};
 use crate::http::{Body, Request, Response};
 
 pub(super) fn get(store: &Store, repository: &str, reference: &str) -> Response {
@@ -23,7 +23,7 @@ pub(super) fn put(
     reference: &str,
     request: &Request,
     digest: &str,
-    check_blobs: bool,
+    options: &RegistryOptions,
 ) -> Response {
     if reference.contains(':') && reference != digest {
         return error(
@@ -35,7 +35,9 @@ pub(super) fn put(
     let Ok(document) = serde_json::from_slice::<Value>(&request.body) else {
         return error(400, "MANIFEST_INVALID", "manifest is no JSON");
     };
-    if check_blobs && let Some(missing) = missing(store, repository, &document) {
+    if options.check_blobs
+        && let Some(missing) = missing(store, repository, &document)
+    {
         return error(400, "MANIFEST_BLOB_UNKNOWN", &missing);
     }
     let media_type = request.header("content-type").unwrap_or_default();
@@ -44,8 +46,8 @@ pub(super) fn put(
         .header("Location", format!("/v2/{repository}/manifests/{digest}"))
         .header("Docker-Content-Digest", digest);
     match document.pointer("/subject/digest").and_then(Value::as_str) {
-        Some(subject) => response.header("OCI-Subject", subject),
-        None => response,
+        Some(subject) if options.referrers => response.header("OCI-Subject", subject),
+        _ => response,
     }
 }
 
