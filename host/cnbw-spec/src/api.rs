@@ -244,21 +244,33 @@ mod tests {
             "0.10.1", "0.10.", "abc", "-1.0", "vv0.10", " 0.10", "0.10 ", ".10", "0x10", "0.٣", "v",
         ] {
             let error = BuildpackApi::parse(text).unwrap_err();
-            assert!(matches!(error, ApiError::Malformed { .. }), "{text}: {error}");
+            assert!(
+                matches!(error, ApiError::Malformed { .. }),
+                "{text}: {error}"
+            );
         }
         for text in ["", "  "] {
             let error = PlatformApi::parse(text).unwrap_err();
-            assert!(matches!(error, ApiError::Missing { .. }), "{text:?}: {error}");
+            assert!(
+                matches!(error, ApiError::Missing { .. }),
+                "{text:?}: {error}"
+            );
         }
         let beyond_u64 = "0.99999999999999999999";
-        assert!(matches!(PlatformApi::parse(beyond_u64), Err(ApiError::Malformed { .. })));
+        assert!(matches!(
+            PlatformApi::parse(beyond_u64),
+            Err(ApiError::Malformed { .. })
+        ));
     }
 
     #[test]
     fn versions_that_are_not_implemented_are_named_with_those_that_are() {
         for text in ["0.6", "0.16", "0", "1", "1.", "1.0", "7"] {
             let error = PlatformApi::parse(text).unwrap_err();
-            assert!(matches!(error, ApiError::Unsupported { .. }), "{text}: {error}");
+            assert!(
+                matches!(error, ApiError::Unsupported { .. }),
+                "{text}: {error}"
+            );
         }
         assert_eq!(
             BuildpackApi::parse("0.13").unwrap_err().to_string(),
@@ -270,11 +282,17 @@ mod tests {
     fn every_version_prints_what_it_is_parsed_from() {
         for minor in 7..=15 {
             let text = format!("0.{minor}");
-            assert_eq!(PlatformApi::parse(&text).map(|api| api.to_string()), Ok(text));
+            assert_eq!(
+                PlatformApi::parse(&text).map(|api| api.to_string()),
+                Ok(text)
+            );
         }
         for minor in 7..=12 {
             let text = format!("0.{minor}");
-            assert_eq!(BuildpackApi::parse(&text).map(|api| api.to_string()), Ok(text));
+            assert_eq!(
+                BuildpackApi::parse(&text).map(|api| api.to_string()),
+                Ok(text)
+            );
         }
         assert!(PlatformApi::V0_9 < PlatformApi::V0_10);
         assert_eq!(PlatformApi::parse("0.15"), Ok(PlatformApi::LATEST));
@@ -285,21 +303,61 @@ mod tests {
     fn each_question_has_its_boundary() {
         type Question<T> = (fn(T) -> bool, T, T);
         let platform: [Question<PlatformApi>; 5] = [
-            (PlatformApi::collects_sbom_files, PlatformApi::V0_7, PlatformApi::V0_8),
-            (PlatformApi::writes_legacy_bom_files, PlatformApi::V0_8, PlatformApi::V0_9),
-            (PlatformApi::has_command_lists, PlatformApi::V0_9, PlatformApi::V0_10),
-            (PlatformApi::reads_run_toml, PlatformApi::V0_11, PlatformApi::V0_12),
-            (PlatformApi::honors_exec_env, PlatformApi::V0_14, PlatformApi::V0_15),
+            (
+                PlatformApi::collects_sbom_files,
+                PlatformApi::V0_7,
+                PlatformApi::V0_8,
+            ),
+            (
+                PlatformApi::writes_legacy_bom_files,
+                PlatformApi::V0_8,
+                PlatformApi::V0_9,
+            ),
+            (
+                PlatformApi::has_command_lists,
+                PlatformApi::V0_9,
+                PlatformApi::V0_10,
+            ),
+            (
+                PlatformApi::reads_run_toml,
+                PlatformApi::V0_11,
+                PlatformApi::V0_12,
+            ),
+            (
+                PlatformApi::honors_exec_env,
+                PlatformApi::V0_14,
+                PlatformApi::V0_15,
+            ),
         ];
         for (question, last_no, first_yes) in platform {
             assert!(!question(last_no) && question(first_yes), "{last_no}");
         }
         let buildpack: [Question<BuildpackApi>; 5] = [
-            (BuildpackApi::passes_paths_in_env, BuildpackApi::V0_7, BuildpackApi::V0_8),
-            (BuildpackApi::has_process_working_dir, BuildpackApi::V0_7, BuildpackApi::V0_8),
-            (BuildpackApi::has_command_lists, BuildpackApi::V0_8, BuildpackApi::V0_9),
-            (BuildpackApi::passes_target_in_env, BuildpackApi::V0_9, BuildpackApi::V0_10),
-            (BuildpackApi::honors_exec_env, BuildpackApi::V0_11, BuildpackApi::V0_12),
+            (
+                BuildpackApi::passes_paths_in_env,
+                BuildpackApi::V0_7,
+                BuildpackApi::V0_8,
+            ),
+            (
+                BuildpackApi::has_process_working_dir,
+                BuildpackApi::V0_7,
+                BuildpackApi::V0_8,
+            ),
+            (
+                BuildpackApi::has_command_lists,
+                BuildpackApi::V0_8,
+                BuildpackApi::V0_9,
+            ),
+            (
+                BuildpackApi::passes_target_in_env,
+                BuildpackApi::V0_9,
+                BuildpackApi::V0_10,
+            ),
+            (
+                BuildpackApi::honors_exec_env,
+                BuildpackApi::V0_11,
+                BuildpackApi::V0_12,
+            ),
         ];
         for (question, last_no, first_yes) in buildpack {
             assert!(!question(last_no) && question(first_yes), "{last_no}");

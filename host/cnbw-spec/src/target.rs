@@ -94,13 +94,24 @@ mod tests {
     fn target(text: &str, distros: &[&str]) -> Target {
         let [os, arch, variant] = parts(text);
         let distros = distros.iter().map(|text| distro(text)).collect();
-        Target { os, arch, variant, distros }
+        Target {
+            os,
+            arch,
+            variant,
+            distros,
+        }
     }
 
     fn base(text: &str, with: Option<&str>) -> TargetMetadata {
         let [os, arch, variant] = parts(text);
         let distro = with.map(distro);
-        TargetMetadata { id: String::new(), os, arch, variant, distro }
+        TargetMetadata {
+            id: String::new(),
+            os,
+            arch,
+            variant,
+            distro,
+        }
     }
 
     #[test]
@@ -110,16 +121,44 @@ mod tests {
             (target("", &[]), base("linux/amd64", None), true),
             (target("linux", &[]), base("linux/arm64", None), true),
             (target("linux/amd64", &[]), base("linux/arm64", None), false),
-            (target("linux/arm/v7", &[]), base("linux/arm/v6", None), false),
+            (
+                target("linux/arm/v7", &[]),
+                base("linux/arm/v6", None),
+                false,
+            ),
             (target("linux/arm/v7", &[]), base("linux/arm", None), true),
-            (target("linux", &["ubuntu 20.04", "ubuntu 22.04"]), base("linux/amd64", ubuntu), true),
-            (target("linux", &["alpine 3.18"]), base("linux/amd64", ubuntu), false),
-            (target("linux", &["ubuntu"]), base("linux/amd64", ubuntu), true),
-            (target("linux", &["ubuntu 22.04"]), base("linux/amd64", Some("ubuntu")), true),
-            (target("linux", &["ubuntu"]), base("linux/amd64", None), false),
+            (
+                target("linux", &["ubuntu 20.04", "ubuntu 22.04"]),
+                base("linux/amd64", ubuntu),
+                true,
+            ),
+            (
+                target("linux", &["alpine 3.18"]),
+                base("linux/amd64", ubuntu),
+                false,
+            ),
+            (
+                target("linux", &["ubuntu"]),
+                base("linux/amd64", ubuntu),
+                true,
+            ),
+            (
+                target("linux", &["ubuntu 22.04"]),
+                base("linux/amd64", Some("ubuntu")),
+                true,
+            ),
+            (
+                target("linux", &["ubuntu"]),
+                base("linux/amd64", None),
+                false,
+            ),
         ];
         for (target, base, expected) in cases {
-            assert_eq!(target.is_satisfied_by(&base), expected, "{target:?} {base:?}");
+            assert_eq!(
+                target.is_satisfied_by(&base),
+                expected,
+                "{target:?} {base:?}"
+            );
         }
     }
 
@@ -128,14 +167,38 @@ mod tests {
         let ubuntu = Some("ubuntu 22.04");
         let cases = [
             (base("linux/amd64", None), base("linux/amd64", ubuntu), true),
-            (base("linux/amd64", ubuntu), base("linux/amd64", None), false),
-            (base("linux/amd64", ubuntu), base("linux/amd64", ubuntu), true),
-            (base("linux/amd64", Some("ubuntu")), base("linux/amd64", ubuntu), true),
-            (base("linux/amd64", ubuntu), base("linux/amd64", Some("ubuntu")), false),
-            (base("linux/amd64", Some("ubuntu 24.04")), base("linux/amd64", ubuntu), false),
+            (
+                base("linux/amd64", ubuntu),
+                base("linux/amd64", None),
+                false,
+            ),
+            (
+                base("linux/amd64", ubuntu),
+                base("linux/amd64", ubuntu),
+                true,
+            ),
+            (
+                base("linux/amd64", Some("ubuntu")),
+                base("linux/amd64", ubuntu),
+                true,
+            ),
+            (
+                base("linux/amd64", ubuntu),
+                base("linux/amd64", Some("ubuntu")),
+                false,
+            ),
+            (
+                base("linux/amd64", Some("ubuntu 24.04")),
+                base("linux/amd64", ubuntu),
+                false,
+            ),
             (base("linux/amd64", None), base("linux", None), false),
             (base("linux/arm/v7", None), base("linux/arm", None), true),
-            (base("linux/arm/v7", None), base("linux/arm/v6", None), false),
+            (
+                base("linux/arm/v7", None),
+                base("linux/arm/v6", None),
+                false,
+            ),
         ];
         for (new, app, expected) in cases {
             assert_eq!(new.accepts_rebase_of(&app), expected, "{new:?} {app:?}");

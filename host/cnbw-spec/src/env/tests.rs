@@ -37,13 +37,28 @@ fn each_suffix_does_what_it_is_named_for() {
         ("", &[("V.default", "new")], "new"),
         ("old", &[("V.", "new")], "new:old"),
         ("old", &[("V.", "new"), ("V.delim", ";")], "new;old"),
-        ("old", &[("V.bar", "new"), ("V.append.bak", "new"), (".append", "new")], "old"),
+        (
+            "old",
+            &[
+                ("V.bar", "new"),
+                ("V.append.bak", "new"),
+                (".append", "new"),
+            ],
+            "old",
+        ),
         ("old", &[("V.delim", ":")], "old"),
         ("old", &[("V.override", "$HOME\n")], "$HOME\n"),
-        ("", &[("V.prepend", "c"), ("V.append", "b"), ("V", "a")], "cab"),
+        (
+            "",
+            &[("V.prepend", "c"), ("V.append", "b"), ("V", "a")],
+            "cab",
+        ),
     ];
     for (old, files, expected) in cases {
-        let files: Vec<EnvFile> = files.iter().map(|(name, value)| file(name, value)).collect();
+        let files: Vec<EnvFile> = files
+            .iter()
+            .map(|(name, value)| file(name, value))
+            .collect();
         let mut environment = environment(&[("V", old)]);
         environment.apply_files(&files, Action::Override);
         assert_eq!(shown(&environment), [format!("V={expected}")], "{files:?}");
@@ -68,7 +83,10 @@ fn user_files_are_taken_by_their_whole_name_and_prepended_to_path_variables() {
         file("X", "1"),
         file("A.append", "x\n"),
     ]);
-    assert_eq!(shown(&environment), ["A.append=x\n", "CPATH=/c", "PATH=/u:/b", "X=1"]);
+    assert_eq!(
+        shown(&environment),
+        ["A.append=x\n", "CPATH=/c", "PATH=/u:/b", "X=1"]
+    );
 }
 
 #[test]
@@ -80,7 +98,12 @@ fn the_build_inherits_few_variables() {
         ("CNB_STACK_ID", b"s"),
         ("PKG_CONFIG_PATH", b"/p"),
     ];
-    let expected = ["CNB_STACK_ID=s", "HOME=/h", "PKG_CONFIG_PATH=/p", "http_proxy=p"];
+    let expected = [
+        "CNB_STACK_ID=s",
+        "HOME=/h",
+        "PKG_CONFIG_PATH=/p",
+        "http_proxy=p",
+    ];
     assert_eq!(shown(&Environment::for_build(host)), expected);
 }
 
@@ -112,7 +135,10 @@ fn values_are_bytes() {
     let mut environment = Environment::new();
     environment.set("V", [0xff_u8]);
     environment.apply_files(
-        &[EnvFile { name: "V.append".to_owned(), value: vec![0, 0xfe] }],
+        &[EnvFile {
+            name: "V.append".to_owned(),
+            value: vec![0, 0xfe],
+        }],
         Action::Override,
     );
     assert_eq!(environment.value("V"), [0xff, 0, 0xfe]);

@@ -108,7 +108,7 @@ fn labels_of_another_shape_are_refused_with_their_key() {
 
 #[test]
 fn a_rebase_keeps_an_application_of_any_shape() {
-    for app in [r#""sha256:0""#, r#"[{"sha":"x","later":[1,2.5]}]"#, "null"] {
+    for app in [r#""sha256:0""#, r#"[{"later":[1,2.5],"sha":"x"}]"#, "null"] {
         let label =
             LABEL
                 .replace(r#"[{"sha":"sha256:a"}]"#, app)

@@ -1,0 +1,3 @@
+//! Tests of the crate from outside: every parser on damaged documents.
+
+mod damage;
