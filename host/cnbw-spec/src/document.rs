@@ -100,7 +100,7 @@ pub(crate) fn escape(text: &str) -> String {
 
 fn line_of(bytes: &[u8], offset: usize) -> usize {
     let before = bytes.get(..offset).unwrap_or(bytes);
-    1 + before.iter().filter(|byte| **byte == b'\n').count()
+    before.split(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]

@@ -94,7 +94,7 @@ impl BuildpackId {
         let escaped = text.replace('/', "_");
         check_component(BUILDPACK_ID, text, &escaped)?;
         let is_reserved = |name: &&str| name.eq_ignore_ascii_case(&escaped);
-        if RESERVED_IDS.iter().any(|name| is_reserved(name)) {
+        if RESERVED_IDS.iter().any(is_reserved) {
             return Err(NameError::Reserved {
                 kind: BUILDPACK_ID,
                 name: text.to_owned(),

@@ -1,19 +1,19 @@
 //! Prints JSON as Go's encoder does, so that labels are the reference's to the byte.
 
-use toml::value::{Datetime, Offset};
-
-use crate::value::{Table, Value, fraction, shortest_float};
+use crate::value::{
+    Datetime, Table, Value, printed_date, printed_offset, printed_time, push_escape, shortest_float,
+};
 
 /// A value on its way into a label.
 pub(crate) enum Json {
     Null,
     Bool(bool),
     Text(String),
-    List(Vec<Json>),
+    List(Vec<Self>),
     /// In the order in which it is to be printed.
-    Object(Vec<(&'static str, Json)>),
+    Object(Vec<(&'static str, Self)>),
     /// With keys that are sorted when printed.
-    Map(Vec<(String, Json)>),
+    Map(Vec<(String, Self)>),
     Free(Value),
     /// JSON of a shape that is not known here, passed on as it came.
     Foreign(serde_json::Value),
@@ -56,13 +56,11 @@ impl Json {
             Self::Free(value) => print_free(value, path, out)?,
             Self::Foreign(value) => out.push_str(&value.to_string()),
             Self::List(items) => {
-                print_list(items, path, out, |item, path, out| item.print_to(path, out))?;
+                print_list(items, path, out, Self::print_to)?;
             }
             Self::Object(entries) => {
                 let entries = entries.iter().map(|(key, value)| (*key, value));
-                print_object(entries, path, out, |value, path, out| {
-                    value.print_to(path, out)
-                })?;
+                print_object(entries, path, out, Self::print_to)?;
             }
             Self::Map(entries) => {
                 let mut entries: Vec<_> = entries
@@ -70,9 +68,7 @@ impl Json {
                     .map(|(key, value)| (key.as_str(), value))
                     .collect();
                 entries.sort_by_key(|(key, _)| key.as_bytes());
-                print_object(entries, path, out, |value, path, out| {
-                    value.print_to(path, out)
-                })?;
+                print_object(entries, path, out, Self::print_to)?;
             }
         }
         Ok(())
@@ -93,7 +89,9 @@ fn print_list<T>(
             out.push(',');
         }
         let length = path.len();
-        path.push_str(&format!("[{index}]"));
+        path.push('[');
+        path.push_str(&index.to_string());
+        path.push(']');
         print(item, path, out)?;
         path.truncate(length);
     }
@@ -160,26 +158,15 @@ fn printed_float(float: f64) -> String {
 
 /// Dates and times are points in time for the reference: what is missing becomes year 0 and UTC.
 fn printed_datetime(datetime: &Datetime) -> String {
-    let date = datetime.date.map_or_else(
-        || "0000-01-01".to_owned(),
-        |date| format!("{:04}-{:02}-{:02}", date.year, date.month, date.day),
-    );
-    let time = datetime.time.map_or_else(
-        || "00:00:00".to_owned(),
-        |time| {
-            let fraction = fraction(time.nanosecond.unwrap_or_default());
-            let second = time.second.unwrap_or_default();
-            format!("{:02}:{:02}:{second:02}{fraction}", time.hour, time.minute)
-        },
-    );
-    let offset = match datetime.offset {
-        None | Some(Offset::Z | Offset::Custom { minutes: 0 }) => "Z".to_owned(),
-        Some(Offset::Custom { minutes }) => {
-            let sign = if minutes < 0 { '-' } else { '+' };
-            let minutes = minutes.unsigned_abs();
-            format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
-        }
-    };
+    let date = datetime
+        .date
+        .map_or_else(|| "0000-01-01".to_owned(), printed_date);
+    let time = datetime
+        .time
+        .map_or_else(|| "00:00:00".to_owned(), printed_time);
+    let offset = datetime
+        .offset
+        .map_or_else(|| "Z".to_owned(), printed_offset);
     format!("{date}T{time}{offset}")
 }
 
@@ -196,7 +183,7 @@ pub(crate) fn push_quoted(text: &str, out: &mut String) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             '\0'..='\u{1f}' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(character)));
+                push_escape(character, out);
             }
             _ => out.push(character),
         }

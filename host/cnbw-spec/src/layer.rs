@@ -6,10 +6,6 @@ use crate::value::Value;
 
 /// What a layer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "the specification's three flags"
-)]
 pub struct LayerTypes {
     /// Later buildpacks see it.
     pub build: bool,

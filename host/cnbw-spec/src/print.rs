@@ -1,12 +1,12 @@
-//! Prints TOML byte for byte as the reference lifecycle's encoder does (BurntSushi's, 1.6).
+//! Prints TOML byte for byte as the reference lifecycle's encoder does (`BurntSushi/toml` 1.6).
 //!
 //! The bytes matter where a document becomes part of an image layer. Rules: two blanks of
 //! indentation for each level below the first, plain values before tables, an empty line before a
 //! table of the top level and before each table of an array, keys of free-form tables sorted.
 
-use toml::value::{Date, Datetime, Offset, Time};
-
-use crate::value::{Table, Value, fraction, shortest_float};
+use crate::value::{
+    Datetime, Table, Value, printed_date, printed_offset, printed_time, push_escape, shortest_float,
+};
 
 /// A table being put together, in the order in which it is to be printed.
 #[derive(Default)]
@@ -98,15 +98,12 @@ impl Fields {
 
     /// A free-form value.
     pub(crate) fn value(&mut self, key: &str, value: &Value) -> &mut Self {
-        match value {
-            Value::Table(table) => self.table(key, Self::from_table(table)),
-            Value::Array(items) => match as_tables(items) {
-                Some(tables) => {
-                    self.tables(key, tables.into_iter().map(Self::from_table).collect())
-                }
-                None => self.raw(key, inline(value)),
-            },
-            _ => self.raw(key, inline(value)),
+        if let Some(table) = value.as_table() {
+            return self.table(key, Self::from_table(table));
+        }
+        match value.as_array().and_then(|items| as_tables(items)) {
+            Some(tables) => self.tables(key, tables.into_iter().map(Self::from_table).collect()),
+            None => self.raw(key, inline(value)),
         }
     }
 
@@ -179,11 +176,10 @@ fn as_tables(items: &[Value]) -> Option<Vec<&Table>> {
 }
 
 fn is_printed_as_table(value: &Value) -> bool {
-    match value {
-        Value::Table(_) => true,
-        Value::Array(items) => as_tables(items).is_some(),
-        _ => false,
-    }
+    value.is_table()
+        || value
+            .as_array()
+            .is_some_and(|items| as_tables(items).is_some())
 }
 
 fn sorted(table: &Table) -> Vec<(&String, &Value)> {
@@ -235,33 +231,11 @@ fn printed_float(float: f64) -> String {
 }
 
 fn printed_datetime(datetime: &Datetime) -> String {
-    let date = datetime.date.as_ref().map(printed_date);
-    let time = datetime.time.as_ref().map(printed_time);
-    let mut text = [date, time]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join("T");
-    match datetime.offset {
-        Some(Offset::Z | Offset::Custom { minutes: 0 }) => text.push('Z'),
-        Some(Offset::Custom { minutes }) => {
-            let sign = if minutes < 0 { '-' } else { '+' };
-            let minutes = minutes.unsigned_abs();
-            text.push_str(&format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60));
-        }
-        None => {}
-    }
-    text
-}
-
-fn printed_date(date: &Date) -> String {
-    format!("{:04}-{:02}-{:02}", date.year, date.month, date.day)
-}
-
-fn printed_time(time: &Time) -> String {
-    let fraction = fraction(time.nanosecond.unwrap_or_default());
-    let second = time.second.unwrap_or_default();
-    format!("{:02}:{:02}:{second:02}{fraction}", time.hour, time.minute)
+    let date = datetime.date.map(printed_date);
+    let time = datetime.time.map(printed_time);
+    let parts: Vec<String> = [date, time].into_iter().flatten().collect();
+    let offset = datetime.offset.map_or_else(String::new, printed_offset);
+    format!("{}{offset}", parts.join("T"))
 }
 
 fn bare_or_quoted(key: &str) -> String {
@@ -286,7 +260,7 @@ pub(crate) fn quoted(text: &str) -> String {
             '\u{c}' => quoted.push_str("\\f"),
             '\r' => quoted.push_str("\\r"),
             '\0'..='\u{1f}' | '\u{7f}' => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(character)));
+                push_escape(character, &mut quoted);
             }
             _ => quoted.push(character),
         }

@@ -3,7 +3,7 @@
 /// A format of an SBOM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SbomFormat {
-    /// CycloneDX.
+    /// `CycloneDX`.
     CycloneDx,
     /// SPDX.
     Spdx,

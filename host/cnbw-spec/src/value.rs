@@ -19,13 +19,38 @@ pub(crate) fn shortest_float(float: f64, plain: Range<i32>) -> String {
     format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
 }
 
-/// The fraction of a second, with its point and without trailing zeros.
-pub(crate) fn fraction(nanosecond: u32) -> String {
-    if nanosecond == 0 {
-        return String::new();
+/// Appends the escape of a character below U+10000: `\u` and four hexadecimal digits.
+pub(crate) fn push_escape(character: char, out: &mut String) {
+    out.push_str("\\u");
+    let code = u32::from(character);
+    for shift in [12, 8, 4, 0] {
+        out.extend(char::from_digit((code >> shift) & 0xf, 16));
     }
-    let digits = format!("{nanosecond:09}");
-    format!(".{}", digits.trim_end_matches('0'))
+}
+
+pub(crate) fn printed_date(date: Date) -> String {
+    format!("{:04}-{:02}-{:02}", date.year, date.month, date.day)
+}
+
+/// With seconds always, and a fraction without trailing zeros if there is one.
+pub(crate) fn printed_time(time: Time) -> String {
+    let second = time.second.unwrap_or_default();
+    let nanosecond = format!("{:09}", time.nanosecond.unwrap_or_default());
+    let fraction = nanosecond.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!(
+        "{:02}:{:02}:{second:02}{point}{fraction}",
+        time.hour, time.minute
+    )
+}
+
+pub(crate) fn printed_offset(offset: Offset) -> String {
+    let (sign, minutes) = match offset {
+        Offset::Z | Offset::Custom { minutes: 0 } => return "Z".to_owned(),
+        Offset::Custom { minutes } if minutes < 0 => ('-', minutes.unsigned_abs()),
+        Offset::Custom { minutes } => ('+', minutes.unsigned_abs()),
+    };
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 #[cfg(test)]
@@ -51,9 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_has_no_trailing_zeros() {
-        assert_eq!(fraction(0), "");
-        assert_eq!(fraction(500_000_000), ".5");
-        assert_eq!(fraction(1), ".000000001");
+    fn a_time_has_seconds_and_a_fraction_without_trailing_zeros() {
+        for (text, expected) in [
+            ("07:32:00", "07:32:00"),
+            ("07:32:00.500", "07:32:00.5"),
+            ("07:32:00.000000001", "07:32:00.000000001"),
+        ] {
+            let datetime: Datetime = text.parse().unwrap();
+            assert_eq!(datetime.time.map(printed_time).as_deref(), Some(expected));
+        }
     }
 }

@@ -124,10 +124,8 @@ impl<'a> Reader<'a> {
         let Some(field) = self.field(name) else {
             return Ok(None);
         };
-        match field.value.get_ref() {
-            DeValue::Boolean(flag) => Ok(Some(*flag)),
-            other => Err(field.mismatch("a boolean", other)),
-        }
+        let flag = field.value.get_ref().as_bool();
+        flag.map(Some).ok_or_else(|| field.mismatch("a boolean"))
     }
 
     /// A flag, false if the key is absent.
@@ -158,9 +156,12 @@ impl<'a> Reader<'a> {
             return Ok(Vec::new());
         };
         let items = field.items()?;
-        let read = |item: &Field<'a>| match item.value.get_ref() {
-            DeValue::Table(_) => item.table()?.text(key),
-            _ => item.string(),
+        let read = |item: &Field<'a>| {
+            if item.value.get_ref().is_table() {
+                item.table()?.text(key)
+            } else {
+                item.string()
+            }
         };
         items.iter().map(read).collect()
     }
@@ -170,20 +171,23 @@ impl<'a> Reader<'a> {
         let Some(field) = self.field(name) else {
             return Ok(Vec::new());
         };
-        match field.value.get_ref() {
-            DeValue::String(text) => Ok(vec![text.to_string()]),
-            DeValue::Array(_) => field.items()?.iter().map(Field::scalar_text).collect(),
-            other => Err(field.mismatch("a string or an array of strings", other)),
+        let value = field.value.get_ref();
+        if let Some(text) = value.as_str() {
+            return Ok(vec![text.to_owned()]);
         }
+        if !value.is_array() {
+            return Err(field.mismatch("a string or an array of strings"));
+        }
+        field.items()?.iter().map(Field::scalar_text).collect()
     }
 
     /// The table under a key, if the key is there.
-    pub(crate) fn table(&self, name: &str) -> Result<Option<Reader<'a>>, DocumentError> {
+    pub(crate) fn table(&self, name: &str) -> Result<Option<Self>, DocumentError> {
         self.field(name).map(|field| field.table()).transpose()
     }
 
     /// The tables of an array, none if the key is absent.
-    pub(crate) fn tables(&self, name: &str) -> Result<Vec<Reader<'a>>, DocumentError> {
+    pub(crate) fn tables(&self, name: &str) -> Result<Vec<Self>, DocumentError> {
         let Some(field) = self.field(name) else {
             return Ok(Vec::new());
         };
@@ -194,13 +198,13 @@ impl<'a> Reader<'a> {
     pub(crate) fn each<T>(
         &self,
         name: &str,
-        read: impl Fn(&Reader<'a>) -> Result<T, DocumentError>,
+        read: impl Fn(&Self) -> Result<T, DocumentError>,
     ) -> Result<Vec<T>, DocumentError> {
         self.tables(name)?.iter().map(read).collect()
     }
 
     /// All keys of this table, each of which leads to a table.
-    pub(crate) fn named_tables(&self) -> Result<Vec<(String, Reader<'a>)>, DocumentError> {
+    pub(crate) fn named_tables(&self) -> Result<Vec<(String, Self)>, DocumentError> {
         let read = |(key, value): (&Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
             let name = key.get_ref().to_string();
             let path = join(&self.path, &name);
@@ -224,10 +228,10 @@ impl<'a> Reader<'a> {
         let Some(field) = self.field(name) else {
             return Ok(None);
         };
-        match field.any()? {
-            Value::Table(table) => Ok(Some(table)),
-            _ => Err(field.mismatch("a table", field.value.get_ref())),
+        if let Value::Table(table) = field.any()? {
+            return Ok(Some(table));
         }
+        Err(field.mismatch("a table"))
     }
 
     /// The buildpack or extension that `id` and `version` name.
@@ -299,25 +303,23 @@ impl<'a> Reader<'a> {
 
 impl<'a> Field<'a> {
     fn string(&self) -> Result<String, DocumentError> {
-        match self.value.get_ref() {
-            DeValue::String(text) => Ok(text.to_string()),
-            other => Err(self.mismatch("a string", other)),
-        }
+        let text = self.value.get_ref().as_str();
+        text.map(str::to_owned)
+            .ok_or_else(|| self.mismatch("a string"))
     }
 
+    /// A text, or a number or boolean as text.
     fn scalar_text(&self) -> Result<String, DocumentError> {
-        match self.value.get_ref() {
-            DeValue::String(text) => Ok(text.to_string()),
-            DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
-                Ok(self.any()?.to_string())
-            }
-            other => Err(self.mismatch("a string", other)),
+        let value = self.value.get_ref();
+        if value.is_integer() || value.is_float() || value.is_bool() {
+            return Ok(self.any()?.to_string());
         }
+        self.string()
     }
 
-    fn items(&self) -> Result<Vec<Field<'a>>, DocumentError> {
-        let DeValue::Array(array) = self.value.get_ref() else {
-            return Err(self.mismatch("an array", self.value.get_ref()));
+    fn items(&self) -> Result<Vec<Self>, DocumentError> {
+        let Some(array) = self.value.get_ref().as_array() else {
+            return Err(self.mismatch("an array"));
         };
         let field = |(index, value)| Field {
             source: self.source,
@@ -328,15 +330,15 @@ impl<'a> Field<'a> {
     }
 
     fn table(&self) -> Result<Reader<'a>, DocumentError> {
-        match self.value.get_ref() {
-            DeValue::Table(table) => Ok(Reader {
-                source: self.source,
-                table,
-                span: self.value.span(),
-                path: self.path.clone(),
-            }),
-            other => Err(self.mismatch("a table", other)),
-        }
+        let Some(table) = self.value.get_ref().as_table() else {
+            return Err(self.mismatch("a table"));
+        };
+        Ok(Reader {
+            source: self.source,
+            table,
+            span: self.value.span(),
+            path: self.path.clone(),
+        })
     }
 
     /// Copies a value out of the document. Its depth was checked when the document was parsed.
@@ -379,11 +381,9 @@ impl<'a> Field<'a> {
         })
     }
 
-    fn mismatch(&self, expected: &str, found: &DeValue<'_>) -> DocumentError {
-        self.error(format!(
-            "expected {expected}, found {}",
-            with_article(found)
-        ))
+    fn mismatch(&self, expected: &str) -> DocumentError {
+        let found = with_article(self.value.get_ref());
+        self.error(format!("expected {expected}, found {found}"))
     }
 
     fn error(&self, reason: String) -> DocumentError {

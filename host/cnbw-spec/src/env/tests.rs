@@ -22,9 +22,16 @@ fn shown(environment: &Environment) -> Vec<String> {
     environment.iter().map(show).collect()
 }
 
+/// Old value, files, new value.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
 #[test]
 fn each_suffix_does_what_it_is_named_for() {
-    let cases: [(&str, &[(&str, &str)], &str); 16] = [
+    let cases: [Case; 16] = [
         ("old", &[("V", "new")], "new"),
         ("old", &[("V.override", "new")], "new"),
         ("old", &[("V.append", "new")], "oldnew"),

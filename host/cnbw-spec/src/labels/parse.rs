@@ -239,23 +239,24 @@ impl<'a> Object<'a> {
         let Some(field) = self.field(name) else {
             return Ok(None);
         };
-        match field.free(0)? {
-            Value::Table(table) => Ok(Some(table)),
-            _ => Err(field.mismatch("an object")),
+        if let Value::Table(table) = field.free(0)? {
+            return Ok(Some(table));
         }
+        Err(field.mismatch("an object"))
     }
 }
 
 impl<'a> Field<'a> {
     fn text(&self) -> Result<String, DocumentError> {
-        match self.value {
-            JsonValue::String(text) => Ok(text.clone()),
-            JsonValue::Null => Ok(String::new()),
-            _ => Err(self.mismatch("a string")),
+        if self.value.is_null() {
+            return Ok(String::new());
         }
+        let text = self.value.as_str();
+        text.map(str::to_owned)
+            .ok_or_else(|| self.mismatch("a string"))
     }
 
-    fn items(&self) -> Result<Vec<Field<'a>>, DocumentError> {
+    fn items(&self) -> Result<Vec<Self>, DocumentError> {
         let JsonValue::Array(items) = self.value else {
             return Err(self.mismatch("an array"));
         };
@@ -268,14 +269,14 @@ impl<'a> Field<'a> {
     }
 
     fn object(&self) -> Result<Object<'a>, DocumentError> {
-        match self.value {
-            JsonValue::Object(map) => Ok(Object {
-                file: self.file,
-                map,
-                path: self.path.clone(),
-            }),
-            _ => Err(self.mismatch("an object")),
-        }
+        let Some(map) = self.value.as_object() else {
+            return Err(self.mismatch("an object"));
+        };
+        Ok(Object {
+            file: self.file,
+            map,
+            path: self.path.clone(),
+        })
     }
 
     /// The value as TOML can hold it. `serde_json` bounds the depth too; this bound is the documents'.

@@ -93,10 +93,8 @@ fn labels_of_another_shape_are_refused_with_their_key() {
         let error = parse_lifecycle_metadata(label).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");
     }
-    let deep = format!(
-        r#"{{"buildpacks":[{{"layers":{{"l":{{"data":{}}}}}}}]}}"#,
-        format!("{}1{}", "[".repeat(70), "]".repeat(70))
-    );
+    let data = "[".repeat(70) + "1" + &"]".repeat(70);
+    let deep = format!(r#"{{"buildpacks":[{{"layers":{{"l":{{"data":{data}}}}}}}]}}"#);
     assert!(
         parse_lifecycle_metadata(&deep)
             .unwrap_err()
@@ -231,7 +229,7 @@ fn as_floats(value: Value) -> Value {
         Value::Integer(integer) => Value::Float(integer as f64),
         Value::Array(items) => Value::Array(items.into_iter().map(as_floats).collect()),
         Value::Table(table) => Value::Table(as_floats_in(table)),
-        other => other,
+        Value::String(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => value,
     }
 }
 
