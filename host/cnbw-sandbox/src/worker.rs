@@ -1,0 +1,85 @@
+//! The worker's side: takes one job, locks itself in, does it, and ends.
+
+mod adapter;
+mod compile;
+mod engine;
+mod fs;
+mod guest;
+mod host;
+mod jail;
+
+use std::process::ExitCode;
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::Mode;
+use rustix::process::Signal;
+
+use crate::protocol::{self, Job, Outcome, Task};
+use crate::raw;
+
+/// What a new file of a guest may have at most.
+const UMASK: Mode = Mode::from_raw_mode(0o022);
+
+/// Is a worker: the whole life of a worker process. To be called first thing in `main`, before threads and
+/// open files exist; the caller returns what it returns.
+///
+/// A worker that was not started by a [`SandboxRunner`](crate::SandboxRunner) ends with an error.
+pub fn worker_main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error is a small memory file that the parent reads.
+            let _nobody_to_tell = rustix::io::write(rustix::stdio::stderr(), error.as_bytes());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), String> {
+    // The parent may be dead by now; then its end of the socket is closed, and no job comes.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| format!("cannot bind the worker's life to its parent's: {error}"))?;
+    raw::close_inherited_descriptors()
+        .map_err(|error| format!("cannot close inherited descriptors: {error}"))?;
+    rustix::process::umask(UMASK);
+    let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
+        .map_err(|error| format!("cannot take the socket: {error}"))?;
+    let (job, descriptors) = protocol::receive_job(socket.as_fd())
+        .map_err(|error| format!("no job came: {error}"))?;
+    let outcome = do_job(job, descriptors, &socket);
+    protocol::send_outcome(socket.as_fd(), &outcome)
+        .map_err(|error| format!("cannot report the outcome: {error}"))
+}
+
+fn do_job(job: Job, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
+    let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+    if let Err(reason) = jail::enter(&job, &borrowed) {
+        return Outcome::Failed(reason);
+    }
+    drop(borrowed);
+    if let Err(reason) = watch_parent(socket) {
+        return Outcome::Failed(reason);
+    }
+    match job.task {
+        Task::Compile(_) => compile::compile(descriptors),
+        Task::Run(task) => guest::run(&task, descriptors, socket),
+    }
+}
+
+/// Ends the process when the parent's end of the socket closes: a second way to go when the parent dies.
+fn watch_parent(socket: &OwnedFd) -> Result<(), String> {
+    let socket =
+        socket.try_clone().map_err(|error| format!("cannot take the socket: {error}"))?;
+    let watch = move || {
+        let mut byte = [0];
+        // The parent says nothing after the job: whatever comes is the end.
+        while let Err(rustix::io::Errno::INTR) = rustix::io::read(&socket, &mut byte) {}
+        let own = rustix::process::getpid();
+        let _cannot_fail = rustix::process::kill_process(own, Signal::KILL);
+    };
+    std::thread::Builder::new()
+        .name("watch-parent".to_owned())
+        .spawn(watch)
+        .map(drop)
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}

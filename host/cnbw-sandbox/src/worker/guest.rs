@@ -1,0 +1,254 @@
+//! Runs a compiled program as a command: one store, one instance, one exit status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fd::OwnedFd;
+use wasmtime::component::{Component, HasData, Linker, ResourceTable};
+use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
+use wasmtime_wasi::p2::bindings::sync::Command;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+
+use super::engine::{self, WASM_STACK_BYTES};
+use super::fs::{self, FileSystem};
+use super::host::{ClockView, FixedClock, Limiter, Output, SeededRandom, StepClock};
+use crate::protocol::{Outcome, RunTask};
+use crate::raw;
+
+/// How often the engine looks whether a guest's time is over.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What the host's own code needs beside a guest's frames, in bytes.
+const HOST_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Interfaces that a program may import, without their versions.
+const OFFERED: &[&str] = &["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/", "wasi:sockets/"];
+
+/// Interface with the host verbs.
+const OFFERED_VERBS: &str = "cnbw:buildpack/files@0.1.0";
+
+/// All that a guest has.
+struct Guest {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    files: FileSystem,
+    clock: StepClock,
+    limiter: Limiter,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+struct HasClock;
+
+impl HasData for HasClock {
+    type Data<'a> = ClockView<'a>;
+}
+
+/// Runs the program in the first descriptor with the mounts in the others.
+pub(super) fn run(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
+    // The main thread's stack is as large as the user's limits say. A guest's must not depend on it.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("guest".to_owned())
+            .stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
+            .spawn_scoped(scope, || run_here(task, descriptors, socket));
+        match thread {
+            Ok(thread) => thread
+                .join()
+                .unwrap_or_else(|_| Outcome::Failed("the worker panicked".to_owned())),
+            Err(error) => Outcome::Failed(format!("cannot start a thread: {error}")),
+        }
+    })
+}
+
+fn run_here(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
+    // The engine's WASI waits on the runtime that it finds, and would start one with threads of its own.
+    // Nothing here ever waits, so that this one needs neither a clock nor an event loop.
+    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Outcome::Failed(format!("cannot start the runtime: {error}")),
+    };
+    let _current = runtime.enter();
+    match prepare(task, descriptors, socket) {
+        Ok(Prepared { mut store, linker, component }) => {
+            let outcome = call(&mut store, &linker, &component);
+            match store.data().files.settle_modes() {
+                Ok(()) => outcome,
+                Err(error) => {
+                    Outcome::Failed(format!("cannot set the modes of what the program made: {error}"))
+                }
+            }
+        }
+        Err(outcome) => outcome,
+    }
+}
+
+struct Prepared {
+    store: Store<Guest>,
+    linker: Linker<Guest>,
+    component: Component,
+}
+
+fn prepare(
+    task: &RunTask,
+    descriptors: Vec<OwnedFd>,
+    socket: &OwnedFd,
+) -> Result<Prepared, Outcome> {
+    let failed = |error: wasmtime::Error| Outcome::Failed(format!("{error:#}"));
+    let mut descriptors = descriptors.into_iter();
+    let program = descriptors
+        .next()
+        .ok_or_else(|| Outcome::Failed("a run job came without its program".to_owned()))?;
+    let engine = engine::engine().map_err(failed)?;
+    let component = raw::load_compiled(&engine, program).map_err(failed)?;
+    let linker = linker(&engine).map_err(failed)?;
+    let files = FileSystem::new(
+        &task.mounts,
+        descriptors.collect(),
+        &task.working_dir,
+        (task.written_bytes, task.written_files),
+        task.depth,
+        task.wall_clock,
+    )
+    .map_err(Outcome::Failed)?;
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(task.handles);
+    let guest = Guest {
+        wasi: wasi(task, socket).map_err(|error| Outcome::Failed(error.to_string()))?,
+        table,
+        files,
+        clock: StepClock::default(),
+        limiter: Limiter {
+            memory_left: task.memory,
+            table_elements_left: task.table_elements,
+            instances: task.instances,
+            refused_memory: false,
+        },
+    };
+    let mut store = Store::new(&engine, guest);
+    store.limiter(|guest| &mut guest.limiter);
+    start_clock(&engine, &mut store, task.time_ms)?;
+    Ok(Prepared { store, linker, component })
+}
+
+fn wasi(task: &RunTask, socket: &OwnedFd) -> std::io::Result<WasiCtx> {
+    let socket = Arc::new(socket.try_clone()?);
+    let [a, b, c, d, ..] = task.seed;
+    let mut builder = WasiCtx::builder();
+    builder
+        .args(&task.args)
+        .envs(&task.env)
+        .initial_cwd(&task.working_dir)
+        .stdout(Output { socket: Arc::clone(&socket), is_stdout: true })
+        .stderr(Output { socket, is_stdout: false })
+        .wall_clock(FixedClock(task.wall_clock))
+        .secure_random(SeededRandom::new(&task.seed, "secure"))
+        .insecure_random(SeededRandom::new(&task.seed, "insecure"))
+        .insecure_random_seed(u128::from(u32::from_le_bytes([a, b, c, d])));
+    Ok(builder.build())
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+    linker.allow_shadowing(true);
+    fs::add_to_linker(&mut linker, |guest: &mut Guest| fs::View {
+        table: &mut guest.table,
+        files: &mut guest.files,
+    })?;
+    monotonic_clock::add_to_linker::<_, HasClock>(&mut linker, |guest: &mut Guest| ClockView {
+        clock: &guest.clock,
+        table: &mut guest.table,
+    })?;
+    fs::add_verbs_to_linker(&mut linker, |guest: &mut Guest| fs::View {
+        table: &mut guest.table,
+        files: &mut guest.files,
+    })?;
+    Ok(linker)
+}
+
+/// Lets the guest trap when its time is over. The parent kills the worker soon after in any case.
+fn start_clock(engine: &Engine, store: &mut Store<Guest>, time_ms: u64) -> Result<(), Outcome> {
+    let tick_ms = u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX);
+    store.set_epoch_deadline(time_ms.div_ceil(tick_ms).max(1));
+    let engine = engine.clone();
+    std::thread::Builder::new()
+        .name("clock".to_owned())
+        .spawn(move || {
+            loop {
+                std::thread::sleep(TICK);
+                engine.increment_epoch();
+            }
+        })
+        .map(drop)
+        .map_err(|error| Outcome::Failed(format!("cannot start a thread: {error}")))
+}
+
+fn call(store: &mut Store<Guest>, linker: &Linker<Guest>, component: &Component) -> Outcome {
+    if let Some(reason) = refused_imports(store.engine(), component) {
+        return Outcome::Unloadable(reason);
+    }
+    let command = match Command::instantiate(&mut *store, component, linker) {
+        Ok(command) => command,
+        Err(error) => return instantiation_failed(store, &error),
+    };
+    match command.wasi_cli_run().call_run(&mut *store) {
+        Ok(Ok(())) => Outcome::Exited(0),
+        Ok(Err(())) => Outcome::Exited(1),
+        Err(error) => ended(store, &error),
+    }
+}
+
+/// A program can end while it is instantiated: its start function runs then.
+fn instantiation_failed(store: &Store<Guest>, error: &wasmtime::Error) -> Outcome {
+    if error.is::<I32Exit>() || error.is::<Trap>() || store.data().limiter.refused_memory {
+        ended(store, error)
+    } else {
+        Outcome::Unloadable(format!("{error:#}"))
+    }
+}
+
+fn ended(store: &Store<Guest>, error: &wasmtime::Error) -> Outcome {
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return Outcome::Exited(exit.0);
+    }
+    if store.data().limiter.refused_memory {
+        return Outcome::OutOfMemory;
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => Outcome::OutOfTime,
+        Some(trap) => Outcome::Trapped(describe_trap(*trap, error)),
+        None => Outcome::Trapped(error.root_cause().to_string()),
+    }
+}
+
+fn describe_trap(trap: Trap, error: &wasmtime::Error) -> String {
+    let function = error
+        .downcast_ref::<WasmBacktrace>()
+        .and_then(|backtrace| backtrace.frames().first())
+        .and_then(|frame| frame.func_name());
+    match function {
+        Some(function) => format!("{trap} in `{function}`"),
+        None => trap.to_string(),
+    }
+}
+
+/// Says which imports no buildpack gets, before the engine says it in its own words.
+fn refused_imports(engine: &Engine, component: &Component) -> Option<String> {
+    let component_type = component.component_type();
+    let refused: Vec<_> = component_type
+        .imports(engine)
+        .map(|(name, _)| name)
+        .filter(|name| {
+            *name != OFFERED_VERBS && !OFFERED.iter().any(|offered| name.starts_with(offered))
+        })
+        .map(|name| format!("`{name}`"))
+        .collect();
+    (!refused.is_empty())
+        .then(|| format!("it imports {}, which buildpacks are not given", refused.join(", ")))
+}

@@ -1,0 +1,107 @@
+//! Locks the worker in before it reads any guest byte.
+//!
+//! The engine is the first wall; this is the second, and it must hold when the first one has fallen: for
+//! native code of the guest's making in this very process. Such code can do what is left here, which is to
+//! work in the directories of its mounts, to use up its share of memory and time, and to talk to the parent,
+//! which does not trust it. The order matters: each step is one that the next may take away.
+
+mod landlock_rules;
+mod syscalls;
+
+use rustix::fd::BorrowedFd;
+use rustix::process::{Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
+
+use crate::protocol::{Job, RunTask, Task};
+
+/// Memory of the worker itself beside a guest's, in bytes: engine, stacks, compiled code.
+const OWN_MEMORY: u64 = 512 * 1024 * 1024;
+
+/// Descriptors of the worker itself beside the mounts.
+const OWN_DESCRIPTORS: u64 = 64;
+
+/// Largest compiled program in bytes.
+const COMPILED_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// Enters the jail, if the job asks for one. Limits on resources hold in any case.
+pub(super) fn enter(job: &Job, descriptors: &[BorrowedFd<'_>]) -> Result<(), String> {
+    limit_resources(job)?;
+    if !job.jailed {
+        return Ok(());
+    }
+    leave_namespaces();
+    drop_capabilities();
+    rustix::thread::set_no_new_privs(true)
+        .map_err(|error| format!("cannot give up new privileges: {error}"))?;
+    let mounts = match &job.task {
+        Task::Compile(_) => Vec::new(),
+        Task::Run(task) => mounts(task, descriptors),
+    };
+    landlock_rules::restrict(&mounts)?;
+    syscalls::restrict()
+}
+
+fn mounts<'fd>(task: &RunTask, descriptors: &[BorrowedFd<'fd>]) -> Vec<(BorrowedFd<'fd>, bool)> {
+    // The first descriptor is the program.
+    let dirs = descriptors.iter().skip(1);
+    dirs.zip(&task.mounts).map(|(dir, mount)| (*dir, mount.writable)).collect()
+}
+
+fn limit_resources(job: &Job) -> Result<(), String> {
+    lower(Resource::Core, 0)?;
+    match &job.task {
+        Task::Compile(task) => {
+            lower(Resource::As, task.memory)?;
+            lower(Resource::Cpu, task.cpu_seconds)?;
+            lower(Resource::Fsize, COMPILED_BYTES)?;
+        }
+        Task::Run(task) => {
+            // Counts what can be written to, not what is reserved.
+            lower(Resource::Data, task.memory.saturating_add(OWN_MEMORY))?;
+            lower(Resource::Fsize, task.written_bytes)?;
+            let handles = u64::try_from(task.handles.saturating_add(job.descriptors));
+            let handles = handles.unwrap_or(u64::MAX).saturating_add(OWN_DESCRIPTORS);
+            lower(Resource::Nofile, handles)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets a limit, or keeps the lower one that the host has set.
+fn lower(resource: Resource, limit: u64) -> Result<(), String> {
+    let hard = rustix::process::getrlimit(resource).maximum;
+    let limit = hard.map_or(limit, |hard| hard.min(limit));
+    let rlimit = Rlimit { current: Some(limit), maximum: Some(limit) };
+    rustix::process::setrlimit(resource, rlimit)
+        .map_err(|error| format!("cannot limit {resource:?}: {error}"))
+}
+
+/// Leaves the host's network and System V objects behind, where the host allows it. Nothing rests on this
+/// alone: sockets are out of reach by the system call filter too.
+fn leave_namespaces() {
+    let namespaces = UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    if unshare(namespaces).is_err() {
+        let _not_allowed_here = unshare(namespaces | UnshareFlags::NEWUSER);
+    }
+}
+
+fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    crate::raw::unshare(flags)
+}
+
+/// Gives up what root may do, except what makes files of other users usable: a build that runs as root may
+/// work for the owner of its directories, and Landlock says which files are meant.
+fn drop_capabilities() {
+    let keep = CapabilitySet::DAC_OVERRIDE | CapabilitySet::FOWNER;
+    let Ok(now) = rustix::thread::capabilities(None) else {
+        return;
+    };
+    let _has_none = rustix::thread::set_capabilities(
+        None,
+        CapabilitySets {
+            effective: now.effective & keep,
+            permitted: now.permitted & keep,
+            inheritable: CapabilitySet::empty(),
+        },
+    );
+}
