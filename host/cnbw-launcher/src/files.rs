@@ -5,6 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -81,22 +82,30 @@ pub(crate) enum Links {
 
 /// Reads a regular file of at most `limit` bytes.
 pub(crate) fn read_file(path: &Path, limit: usize, links: Links) -> Result<Vec<u8>, FileError> {
+    read_from(CWD, path, path, limit, links)
+}
+
+/// Reads a file by its name below a directory; `path` is for messages.
+fn read_from(
+    base: BorrowedFd<'_>,
+    name: &Path,
+    path: &Path,
+    limit: usize,
+    links: Links,
+) -> Result<Vec<u8>, FileError> {
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if links == Links::Refused {
         flags |= OFlags::NOFOLLOW;
     }
-    let descriptor =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(FileError::at("open", path))?;
+    let descriptor = rustix::fs::openat(base, name, flags, Mode::empty())
+        .map_err(FileError::at("open", path))?;
     let stat = rustix::fs::fstat(&descriptor).map_err(FileError::at("inspect", path))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(FileError::NotRegular(path.to_owned()));
     }
-    let mut content = Vec::new();
-    let cap = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = std::fs::File::from(descriptor)
-        .take(cap)
-        .read_to_end(&mut content);
-    read.map_err(|error| FileError::at("read", path)(errno(&error)))?;
+    let size = usize::try_from(stat.st_size).unwrap_or_default();
+    let content = read_sized(std::fs::File::from(descriptor), size, limit);
+    let content = content.map_err(|error| FileError::at("read", path)(errno(&error)))?;
     if content.len() > limit {
         return Err(FileError::TooLarge {
             path: path.to_owned(),
@@ -106,11 +115,35 @@ pub(crate) fn read_file(path: &Path, limit: usize, links: Links) -> Result<Vec<u
     Ok(content)
 }
 
+/// Reads a file to its end or beyond the limit. The size is what the system said; some files say zero and have content.
+fn read_sized(mut file: std::fs::File, size: usize, limit: usize) -> std::io::Result<Vec<u8>> {
+    let mut content = vec![0; size.min(limit)];
+    let count = file.read(&mut content)?;
+    content.truncate(count);
+    // Most files are read whole at once, and need not be asked again.
+    if count == 0 || count != size {
+        let rest = limit.saturating_add(1).saturating_sub(count);
+        file.take(u64::try_from(rest).unwrap_or(u64::MAX))
+            .read_to_end(&mut content)?;
+    }
+    Ok(content)
+}
+
 /// Returns the system's number for an error of the standard library.
 pub(crate) fn errno(error: &std::io::Error) -> Errno {
     error
         .raw_os_error()
         .map_or(Errno::IO, Errno::from_raw_os_error)
+}
+
+/// A directory, and what was in it when it was listed.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Its entries, in the bytewise order of their names.
+    pub(crate) entries: Vec<Entry>,
+    descriptor: OwnedFd,
 }
 
 /// One entry of a directory.
@@ -124,41 +157,86 @@ pub(crate) struct Entry {
     pub(crate) is_link: bool,
 }
 
-/// Lists a directory in the bytewise order of names; a directory that does not exist has no entries.
-pub(crate) fn list_directory(path: &Path) -> Result<Vec<Entry>, FileError> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
-    let descriptor = match rustix::fs::open(path, flags, Mode::empty()) {
-        Err(Errno::NOENT) => return Ok(Vec::new()),
-        opened => opened.map_err(FileError::at("list", path))?,
-    };
-    let directory = rustix::fs::Dir::read_from(&descriptor).map_err(FileError::at("list", path))?;
-    let mut entries = Vec::new();
-    for entry in directory {
-        let entry = entry.map_err(FileError::at("list", path))?;
-        let bytes = entry.file_name().to_bytes();
-        if matches!(bytes, b"." | b"..") {
-            continue;
-        }
-        if entries.len() == MAX_ENTRIES {
-            return Err(FileError::TooManyEntries(path.to_owned()));
-        }
-        let mut kind = entry.file_type();
-        if kind == FileType::Unknown {
-            let stat =
-                rustix::fs::statat(&descriptor, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
-            kind = FileType::from_raw_mode(
-                stat.map_err(FileError::at("inspect an entry of", path))?
-                    .st_mode,
-            );
-        }
-        entries.push(Entry {
-            name: OsString::from_vec(bytes.to_vec()),
-            is_directory: kind == FileType::Directory,
-            is_link: kind == FileType::Symlink,
-        });
+impl Directory {
+    /// Lists a directory; `None` if it does not exist.
+    pub(crate) fn list(path: PathBuf) -> Result<Option<Self>, FileError> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::DIRECTORY;
+        let descriptor = match rustix::fs::open(&path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            opened => opened.map_err(FileError::at("list", &path))?,
+        };
+        let mut directory = Self {
+            path,
+            entries: Vec::new(),
+            descriptor,
+        };
+        directory.read_entries()?;
+        Ok(Some(directory))
     }
-    entries.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-    Ok(entries)
+
+    fn read_entries(&mut self) -> Result<(), FileError> {
+        let path = &self.path;
+        let reader =
+            rustix::fs::Dir::read_from(&self.descriptor).map_err(FileError::at("list", path))?;
+        for entry in reader {
+            let entry = entry.map_err(FileError::at("list", path))?;
+            let bytes = entry.file_name().to_bytes();
+            if matches!(bytes, b"." | b"..") {
+                continue;
+            }
+            if self.entries.len() == MAX_ENTRIES {
+                return Err(FileError::TooManyEntries(path.clone()));
+            }
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                let stat = rustix::fs::statat(
+                    &self.descriptor,
+                    entry.file_name(),
+                    AtFlags::SYMLINK_NOFOLLOW,
+                );
+                kind = FileType::from_raw_mode(
+                    stat.map_err(FileError::at("inspect an entry of", path))?
+                        .st_mode,
+                );
+            }
+            self.entries.push(Entry {
+                name: OsString::from_vec(bytes.to_vec()),
+                is_directory: kind == FileType::Directory,
+                is_link: kind == FileType::Symlink,
+            });
+        }
+        self.entries
+            .sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        Ok(())
+    }
+
+    /// Tells whether there is an entry of a name.
+    pub(crate) fn has(&self, name: &OsStr) -> bool {
+        self.entries
+            .binary_search_by(|entry| entry.name.as_os_str().cmp(name))
+            .is_ok()
+    }
+
+    /// Reads a regular file in it, links followed, of at most `limit` bytes.
+    pub(crate) fn read_file(&self, name: &OsStr, limit: usize) -> Result<Vec<u8>, FileError> {
+        let path = join(&self.path, name);
+        read_from(
+            self.descriptor.as_fd(),
+            Path::new(name),
+            &path,
+            limit,
+            Links::Followed,
+        )
+    }
+
+    /// Lists the paths of its directories, or of everything else in it.
+    pub(crate) fn paths(&self, directories: bool) -> impl Iterator<Item = PathBuf> {
+        let wanted = move |entry: &&Entry| entry.is_directory == directories;
+        self.entries
+            .iter()
+            .filter(wanted)
+            .map(|entry| join(&self.path, &entry.name))
+    }
 }
 
 /// Returns the type of what a path leads to, links followed; `None` if there is nothing.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use crate::environment::{Action, Environment};
-use crate::files::{self, FileError, Links, join, kind_of, list_directory, read_file};
+use crate::files::{self, Directory, FileError, join, kind_of};
 use crate::metadata::Metadata;
 
 /// Bytes that a variable's file may have. The kernel takes 128 KiB for one variable, or 2 MiB with large pages.
@@ -25,16 +25,9 @@ pub(crate) fn list_layers(
 ) -> Result<Vec<BuildpackLayers>, FileError> {
     let mut buildpacks = Vec::with_capacity(metadata.buildpacks.len());
     for buildpack in &metadata.buildpacks {
-        let directory = join(layers, buildpack.id.replace('/', "_"));
-        if kind_of(&directory)?.is_none() {
-            continue;
-        }
-        let entries = list_directory(&directory)?;
-        let layers = entries
-            .iter()
-            .filter(|entry| entry.is_directory)
-            .map(|entry| join(&directory, &entry.name));
-        buildpacks.push(BuildpackLayers(layers.collect()));
+        let directory = Directory::list(join(layers, buildpack.id.replace('/', "_")))?;
+        buildpacks
+            .extend(directory.map(|directory| BuildpackLayers(directory.paths(true).collect())));
     }
     Ok(buildpacks)
 }
@@ -56,9 +49,9 @@ pub(crate) fn apply_layers(
             }
         }
         for layer in layers {
-            apply_directory(environment, &join(layer, "env"))?;
+            apply_directory(environment, join(layer, "env"))?;
             for directory in with_type(layer, "env.launch", r#type) {
-                apply_directory(environment, &directory)?;
+                apply_directory(environment, directory)?;
             }
         }
     }
@@ -74,13 +67,9 @@ pub(crate) fn list_files(
     let mut files = Vec::new();
     for layer in buildpacks.iter().flat_map(|BuildpackLayers(layers)| layers) {
         for directory in with_type(layer, directory, r#type) {
-            let entries = list_directory(&directory)?;
-            files.extend(
-                entries
-                    .iter()
-                    .filter(|entry| !entry.is_directory)
-                    .map(|entry| join(&directory, &entry.name)),
-            );
+            if let Some(directory) = Directory::list(directory)? {
+                files.extend(directory.paths(false));
+            }
         }
     }
     Ok(files)
@@ -93,18 +82,24 @@ fn with_type(layer: &Path, directory: &str, r#type: Option<&str>) -> impl Iterat
     std::iter::once(general).chain(typed)
 }
 
-fn apply_directory(environment: &mut Environment, directory: &Path) -> Result<(), FileError> {
-    for entry in list_directory(directory)? {
-        let path = join(directory, &entry.name);
-        if entry.is_directory || (entry.is_link && kind_of(&path)? == Some(FileType::Directory)) {
+fn apply_directory(environment: &mut Environment, path: PathBuf) -> Result<(), FileError> {
+    let Some(directory) = Directory::list(path)? else {
+        return Ok(());
+    };
+    for entry in &directory.entries {
+        let is_linked_directory = || {
+            Ok(entry.is_link
+                && kind_of(&join(&directory.path, &entry.name))? == Some(FileType::Directory))
+        };
+        if entry.is_directory || is_linked_directory()? {
             continue;
         }
-        let value = read_file(&path, MAX_VARIABLE, Links::Followed)?;
+        let value = directory.read_file(&entry.name, MAX_VARIABLE)?;
         let Some((variable, action)) = Action::of_file(&entry.name) else {
             continue;
         };
         let delimiter = if action.uses_delimiter() {
-            read_delimiter(directory, variable)
+            read_delimiter(&directory, variable)
         } else {
             None
         };
@@ -114,10 +109,14 @@ fn apply_directory(environment: &mut Environment, directory: &Path) -> Result<()
 }
 
 /// Reads a variable's delimiter; one that cannot be read counts as none, as in the reference.
-fn read_delimiter(directory: &Path, variable: &OsStr) -> Option<Vec<u8>> {
+fn read_delimiter(directory: &Directory, variable: &OsStr) -> Option<Vec<u8>> {
     let mut name = variable.to_owned();
     name.push(".delim");
-    read_file(&join(directory, name), MAX_VARIABLE, Links::Followed).ok()
+    if directory.has(&name) {
+        directory.read_file(&name, MAX_VARIABLE).ok()
+    } else {
+        None
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, FileError> {

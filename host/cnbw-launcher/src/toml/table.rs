@@ -109,7 +109,11 @@ impl Table {
         for parent in parents {
             let fresh = || Value::Table(Self::new(TableKind::Dotted));
             table = match table.entries.entry(parent.clone()).or_insert_with(fresh) {
-                Value::Table(inner) if inner.kind == TableKind::Dotted => inner,
+                Value::Table(inner)
+                    if matches!(inner.kind, TableKind::Dotted | TableKind::Implicit) =>
+                {
+                    inner
+                }
                 _ => return Err(Conflict::NotExtensible),
             };
         }
