@@ -29,7 +29,7 @@ mod stores;
 mod tests;
 mod trees;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -101,7 +101,7 @@ impl Phase {
 
 /// What `cnbw` is when it is started under a certain name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Program {
+enum Program {
     /// The program of one phase.
     Phase(Phase),
     /// The program of all phases: the first argument says which.
@@ -109,13 +109,40 @@ pub(crate) enum Program {
 }
 
 /// Which of these programs the name of the process stands for, if any.
-pub(crate) fn started_as(argv0: &OsStr) -> Option<Program> {
+fn started_as(argv0: &OsStr) -> Option<Program> {
     let name = Path::new(argv0).file_stem()?.to_str()?;
     if name == "lifecycle" {
         return Some(Program::Lifecycle);
     }
     let mut phases = Phase::ALL.into_iter();
     phases.find(|it| it.program() == name).map(Program::Phase)
+}
+
+/// Runs a lifecycle program if the command line asks for one, by its own name or as `cnbw lifecycle`.
+///
+/// `command_line` starts with the name of the process.
+pub(crate) fn start(
+    command_line: &[OsString],
+    environ: impl FnOnce() -> Environ,
+) -> Option<ExitCode> {
+    let (name, arguments) = command_line.split_first()?;
+    let (program, arguments) = match (started_as(name), arguments) {
+        (Some(program), arguments) => (program, arguments),
+        (None, [first, rest @ ..]) if first == "lifecycle" => (Program::Lifecycle, rest),
+        (None, _) => return None,
+    };
+    let mut texts = Vec::new();
+    for argument in arguments {
+        let Some(text) = argument.to_str() else {
+            let shown = argument.to_string_lossy();
+            let action = format!("parse arguments: `{}` is not UTF-8", shown.escape_debug());
+            let failure = Failure::new(exit::INVALID_ARGS, action);
+            Logger::new(Level::Info, false).error(&failure.to_string());
+            return Some(ExitCode::from(failure.code()));
+        };
+        texts.push(text.to_owned());
+    }
+    Some(main_for(program, texts, environ()))
 }
 
 /// What a phase works with.
@@ -130,7 +157,7 @@ pub(crate) struct Context {
 }
 
 /// Runs one of the programs with the arguments after its name.
-pub(crate) fn main_for(program: Program, arguments: Vec<String>, environ: Environ) -> ExitCode {
+fn main_for(program: Program, arguments: Vec<String>, environ: Environ) -> ExitCode {
     let logger = Logger::new(Level::Info, false);
     let result = match program {
         Program::Phase(phase) => run_phase(phase, &arguments, environ, logger),
