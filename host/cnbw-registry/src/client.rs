@@ -262,7 +262,7 @@ impl Client {
                 outgoing
                     .headers
                     .retain(|(name, _)| *name != "authorization");
-                reach = reach_of(host, &next);
+                reach = host.reach_towards(&next);
             }
             outgoing.url = format!("{next}{path}");
             origin = next;
@@ -372,17 +372,6 @@ fn at(origin: &Origin, failure: Failure) -> Broken {
                 reason,
             })
         }
-    }
-}
-
-fn reach_of(host: &Host, next: &Origin) -> Reach {
-    if next.host() == host.origin.host() {
-        host.reach
-    } else if crate::origin::is_loopback(&host.origin.authority) || host.reach == Reach::Lax {
-        // A registry on this machine or listed as insecure has its storage in the same network.
-        host.reach
-    } else {
-        Reach::Outside
     }
 }
 

@@ -41,6 +41,22 @@ impl Host {
             .unwrap_or_default()
     }
 
+    /// Says where a connection may lead that this registry points to.
+    ///
+    /// A public registry has no business in this machine's network; one that is in that network itself has
+    /// its storage and its token service there, too.
+    pub(crate) fn reach_towards(&self, next: &Origin) -> Reach {
+        let near = next.host() == self.origin.host()
+            || is_loopback(&self.origin.authority)
+            || self.reach == Reach::Lax
+            || self
+                .token_hosts
+                .iter()
+                .any(|host| host == next.host() || host == &next.authority)
+            || self.origin.resolves_inside();
+        if near { self.reach } else { Reach::Outside }
+    }
+
     /// Adds to a refusal what the user cannot see: that we came without a credential, and why.
     pub(crate) fn with_note(&self, said: String) -> String {
         match (&self.credential, &self.note) {

@@ -1,7 +1,7 @@
 //! Schemes, hosts and the few things that are done with URLs.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
 
 /// How a host is talked to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +56,18 @@ impl Origin {
     /// Returns the host without its port.
     pub(crate) fn host(&self) -> &str {
         host_of_authority(&self.authority)
+    }
+
+    /// Returns whether the host has an address inside this machine's network. A name that is not known here
+    /// (behind a proxy, say) has none.
+    pub(crate) fn resolves_inside(&self) -> bool {
+        let host = self.host();
+        if let Some(address) = ip_of(host) {
+            return is_inside(address);
+        }
+        (host, 0)
+            .to_socket_addrs()
+            .is_ok_and(|mut addresses| addresses.any(|address| is_inside(address.ip())))
     }
 
     /// Splits an absolute URL into its origin and the rest, which begins with a slash.
@@ -197,6 +209,8 @@ fn site(host: &str) -> Option<Vec<&str>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn split(url: &str) -> Option<(String, String)> {
@@ -315,6 +329,24 @@ mod tests {
         }
         for address in ["1.1.1.1", "100.128.0.1", "2606:4700::1111"] {
             assert!(!is_inside(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_inner_host_is_known_by_its_address() {
+        let inside = |authority| Origin::new(Scheme::Https, authority).resolves_inside();
+        assert!(inside("10.0.0.1:5000") && inside("[fd00::1]") && inside("localhost:5000"));
+        assert!(!inside("1.1.1.1"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_url_is_split_into_parts_that_make_it_again(url in "(https?://)?\\PC{0,40}") {
+            if let Some((origin, path)) = Origin::split(&url) {
+                prop_assert!(path.starts_with('/'));
+                let again = Origin::split(&format!("{origin}{path}"));
+                prop_assert_eq!(again, Some((origin, path)));
+            }
         }
     }
 

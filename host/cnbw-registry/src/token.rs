@@ -138,7 +138,7 @@ fn fetch(
     send: &dyn Fn(Reach, &Outgoing<'_>) -> Result<Answer, RegistryError>,
 ) -> Result<(String, Duration), RegistryError> {
     let (realm, path) = check_realm(host, &bearer.realm)?;
-    let reach = reach_of_realm(host, &realm);
+    let reach = host.reach_towards(&realm);
     let mut headers = vec![("accept", "application/json".to_owned())];
     let answer = if let Some(Credential::Identity(token)) = &host.credential {
         let mut form = vec![
@@ -281,16 +281,6 @@ fn check_realm(host: &Host, realm: &str) -> Result<(Origin, String), RegistryErr
     Ok((origin, path))
 }
 
-fn reach_of_realm(host: &Host, realm: &Origin) -> Reach {
-    let near = realm.host() == host.origin.host()
-        || (is_loopback(&realm.authority) && is_loopback(&host.origin.authority))
-        || host
-            .token_hosts
-            .iter()
-            .any(|allowed| allowed == realm.host() || allowed == &realm.authority);
-    if near { host.reach } else { Reach::Outside }
-}
-
 /// Takes the text out of an error body of a token service, which may be the registry's own form.
 fn said_by(body: &str) -> String {
     #[derive(Deserialize)]
@@ -379,10 +369,6 @@ mod tests {
         assert!(check_realm(&local, "http://127.0.0.1:9999/token").is_ok());
         let anonymous = host("lscr.io", Scheme::Https, None);
         assert!(check_realm(&anonymous, "https://ghcr.io/token").is_ok());
-        assert_eq!(
-            reach_of_realm(&anonymous, &Origin::new(Scheme::Https, "ghcr.io")),
-            Reach::Outside
-        );
     }
 
     #[test]

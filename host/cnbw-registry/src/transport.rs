@@ -20,6 +20,10 @@ const HEAD_CAP: usize = 64 * 1024;
 /// How much of an error's body is read.
 const ERROR_CAP: u64 = 8 * 1024;
 
+/// Bodies from this size on are sent only when the other side wants them: who refuses early closes the
+/// connection, and its reason would be lost in the middle of the body.
+const ASK_FIRST_SIZE: u64 = 1024 * 1024;
+
 /// Whom a connection may trust, and where it may lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
@@ -204,7 +208,10 @@ impl Transport {
             source,
             failed: RefCell::default(),
         };
-        let builder = builder.header("content-length", length);
+        let mut builder = builder.header("content-length", length);
+        if length >= ASK_FIRST_SIZE {
+            builder = builder.header("expect", "100-continue");
+        }
         let result = self.finish(
             agent,
             builder.body(SendBody::from_reader(&mut source)),
@@ -365,7 +372,16 @@ impl Resolver for FilteringResolver {
         config: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let addresses = DefaultResolver::default().resolve(uri, config, timeout)?;
+        // The system's resolver has tried more than once already: its failures are not passing ones.
+        let lasting = |error: ureq::Error| {
+            if let ureq::Error::Io(error) = &error {
+                return ureq::Error::Io(io::Error::other(error.to_string()));
+            }
+            error
+        };
+        let addresses = DefaultResolver::default()
+            .resolve(uri, config, timeout)
+            .map_err(lasting)?;
         let inside = addresses
             .iter()
             .any(|found| crate::origin::is_inside(found.ip()));
@@ -382,4 +398,81 @@ impl Resolver for FilteringResolver {
 pub(crate) fn too_slow(timeouts: &Timeouts, elapsed: Duration, bytes: u64) -> bool {
     let floor = timeouts.slowest.saturating_mul(elapsed.as_secs());
     elapsed > timeouts.grace && bytes < floor
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keychain::Keychain;
+
+    fn run(options: &Options, reach: Reach, url: &str) -> Result<Answer, Failure> {
+        let outgoing = Outgoing {
+            method: Method::GET,
+            url: url.to_owned(),
+            headers: Vec::new(),
+            content: Content::NOTHING,
+            offset: 0,
+        };
+        Transport::new(options).unwrap().run(reach, &outgoing)
+    }
+
+    #[test]
+    fn what_a_registry_points_to_is_not_looked_for_inside() {
+        let server = cnbw_testkit::HttpServer::start(|_| cnbw_testkit::Response::new(200));
+        let options = Options::new(Keychain::anonymous());
+        let url = format!("http://{}/", server.address());
+        assert_eq!(run(&options, Reach::Registry, &url).unwrap().status, 200);
+        for url in [
+            url.as_str(),
+            "http://169.254.169.254/latest",
+            "http://[::1]:1/",
+        ] {
+            match run(&options, Reach::Outside, url) {
+                Err(Failure::Lasting(reason)) => assert!(reason.contains("inside"), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn requests_go_through_the_proxy_except_to_this_machine() {
+        let proxy = cnbw_testkit::HttpServer::start(|_| cnbw_testkit::Response::new(200));
+        let direct = cnbw_testkit::HttpServer::start(|_| cnbw_testkit::Response::new(418));
+        let mut options = Options::new(Keychain::anonymous());
+        options.proxy = Some(ProxyOption {
+            url: format!("http://user:secret@{}", proxy.address()),
+            except: vec!["direct.invalid".to_owned()],
+        });
+        let local = format!("http://{}/", direct.address());
+        assert_eq!(run(&options, Reach::Registry, &local).unwrap().status, 418);
+        // The proxy agrees to the tunnel, and is also what answers at its end.
+        let far = run(&options, Reach::Registry, "http://registry.invalid/").unwrap();
+        assert_eq!(far.status, 200);
+        let excepted = run(&options, Reach::Registry, "http://direct.invalid/");
+        assert!(matches!(excepted, Err(Failure::Lasting(_))), "{excepted:?}");
+    }
+
+    #[test]
+    fn a_proxy_has_to_be_an_http_proxy() {
+        for url in ["socks5://127.0.0.1:1", "", "http://"] {
+            let mut options = Options::new(Keychain::anonymous());
+            options.proxy = Some(ProxyOption {
+                url: url.to_owned(),
+                except: Vec::new(),
+            });
+            let error = Transport::new(&options).unwrap_err();
+            assert!(
+                error.to_string().starts_with("the option `proxy` is wrong"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn slowness_counts_after_the_grace() {
+        let timeouts = Timeouts::default();
+        assert!(!too_slow(&timeouts, Duration::from_secs(50), 0));
+        assert!(too_slow(&timeouts, Duration::from_secs(70), 70_000));
+        assert!(!too_slow(&timeouts, Duration::from_secs(70), 72_000));
+    }
 }

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 
 // shows: registry-auth-001, registry-auth-002, registry-auth-004
@@ -188,4 +190,16 @@ fn a_helper_that_is_missing_or_has_a_path_for_a_name_is_an_error() {
         HelperPrograms.get("cnbw-does-not-exist", "x"),
         Err(HelperError::Run { .. })
     ));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_without_a_panic(text in "\\PC{0,80}", key in "[a-z./:]{0,20}", auth in "[A-Za-z0-9+/=]{0,20}") {
+        drop(RegistryAuth::parse(&text));
+        drop(DockerConfig::parse(&text, Arc::new(())));
+        drop(parse_helper_answer(text.as_bytes()));
+        let text = serde_json::json!({"auths": {key: {"auth": auth}}}).to_string();
+        let config = DockerConfig::parse(&text, Arc::new(())).unwrap();
+        drop(config.credential("quay.io", "a/b"));
+    }
 }

@@ -3,8 +3,8 @@
 //!
 //! The tests need the program; where it is missing they say so and end.
 
-use std::io::Cursor;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{Cursor, Read};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -174,6 +174,46 @@ fn everything_works_in_the_clear() {
     round_trip(&anonymous(Roots::Bundled), &registry);
     let directory = registry.directory.path().join("data");
     assert!(directory.is_dir());
+}
+
+/// Passes one connection after the other on to an address; of the first few, only so many bytes.
+fn cutting_proxy(address: String, mut cuts: Vec<u64>) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let own = listener.local_addr().unwrap().to_string();
+    // The thread ends with the process: it holds nothing that has to be given back.
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let (client, server) = (client.unwrap(), TcpStream::connect(&address).unwrap());
+            let limit = cuts.pop().unwrap_or(1 << 40);
+            let pairs = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let (client, mut server) = (client, server);
+                drop(std::io::copy(&mut (&client).take(limit), &mut server));
+                drop(client.shutdown(Shutdown::Both));
+                drop(server.shutdown(Shutdown::Both));
+            });
+            std::thread::spawn(move || {
+                let (mut client, mut server) = pairs;
+                drop(std::io::copy(&mut server, &mut client));
+                drop(client.shutdown(Shutdown::Both));
+            });
+        }
+    });
+    own
+}
+
+#[test]
+fn an_upload_that_breaks_is_repeated() {
+    let Some(registry) = Debian::start("") else {
+        return;
+    };
+    let bytes = noise(9, 40 << 20);
+    let own = cutting_proxy(registry.address.clone(), vec![12 << 20, 18 << 20]);
+    anonymous(Roots::Bundled)
+        .write(image(&[&bytes]), &[format!("{own}/app:v1")])
+        .unwrap();
+    let found = open(&anonymous(Roots::Bundled), &registry.name("app:v1"));
+    assert_eq!(read_layer(&found, 0).unwrap(), bytes);
 }
 
 #[test]
