@@ -35,6 +35,8 @@ pub(crate) struct Job {
 /// What the process answers.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Verdict {
+    /// What the case is about.
+    pub(crate) title: String,
     /// Differences, each in a few lines.
     pub(crate) differences: Vec<String>,
     /// What the phases printed, step by step.
