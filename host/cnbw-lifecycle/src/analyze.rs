@@ -110,7 +110,10 @@ pub enum AnalyzeError {
 }
 
 /// Reads previous image and run image, and brings back the SBOM files of the former.
-pub fn analyze(request: &AnalyzeRequest<'_>, events: &dyn Events) -> Result<Analysis, AnalyzeError> {
+pub fn analyze(
+    request: &AnalyzeRequest<'_>,
+    events: &dyn Events,
+) -> Result<Analysis, AnalyzeError> {
     let mut document = Analyzed {
         previous_image: Some(String::new()),
         run_image: Some(AnalyzedRunImage::default()),
@@ -201,25 +204,38 @@ fn read_run_image(
     request: &AnalyzeRequest<'_>,
     events: &dyn Events,
 ) -> Result<Option<(Image, AnalyzedRunImage)>, AnalyzeError> {
-    let (image, identity) = match &request.run_image {
+    let (image, identity, name) = match &request.run_image {
         None => return Ok(None),
-        Some(RunImageRequest::Scratch(platform)) => (scratch_image(platform), Identity::Digest),
+        Some(RunImageRequest::Scratch(platform)) => {
+            (scratch_image(platform), Identity::Digest, None)
+        }
         Some(RunImageRequest::Named(named)) => {
             match open(named, request.platform.as_ref(), "run image", events)? {
-                Some(image) => (image, named.identity),
+                Some(image) => {
+                    // Registries are named as the platform does it, layouts by their directory.
+                    let name = match named.identity {
+                        Identity::Registry => Some(named.name.to_owned()),
+                        Identity::Path => Some(image.name.clone()),
+                        Identity::Digest => None,
+                    };
+                    (image, named.identity, name)
+                }
                 None => return Ok(None),
             }
         }
     };
     let entry = AnalyzedRunImage {
         reference: identify(&image, identity),
-        image: (identity != Identity::Digest).then(|| image.name.clone()),
+        image: name,
         ..AnalyzedRunImage::default()
     };
     Ok(Some((image, entry)))
 }
 
-fn missing_run_image(request: &AnalyzeRequest<'_>, run_image: &ImageRequest<'_>) -> AnalyzedRunImage {
+fn missing_run_image(
+    request: &AnalyzeRequest<'_>,
+    run_image: &ImageRequest<'_>,
+) -> AnalyzedRunImage {
     let has_target = request.platform_api >= PlatformApi::V0_12;
     let platform = request.platform.clone().unwrap_or_default();
     AnalyzedRunImage {
@@ -248,7 +264,10 @@ fn open(
     })?;
     match image {
         Some(image) => {
-            let text = format!("Found image with identifier \"{}\"", identify(&image, request.identity));
+            let text = format!(
+                "Found image with identifier \"{}\"",
+                identify(&image, request.identity)
+            );
             events.emit(Event::Debug(&text));
             Ok(Some(image))
         }

@@ -99,7 +99,10 @@ mod tests {
     fn plan() -> ConfigPlan<'static> {
         ConfigPlan {
             layers: vec![(DiffId::of(b"x"), "Application Layer".to_owned())],
-            labels: vec![("k".to_owned(), "1".to_owned()), ("k".to_owned(), "2".to_owned())],
+            labels: vec![
+                ("k".to_owned(), "1".to_owned()),
+                ("k".to_owned(), "2".to_owned()),
+            ],
             env: vec![("CNB_APP_DIR", "/workspace".to_owned())],
             path: &["/cnb/process", "/cnb/lifecycle"],
             working_dir: "/workspace",
@@ -115,7 +118,12 @@ mod tests {
         let config = assemble_config(&run_image(), &plan());
         assert_eq!(
             config.config.env,
-            ["A=1", "PATH=/cnb/process:/cnb/lifecycle:/usr/bin", "B=2", "CNB_APP_DIR=/workspace"]
+            [
+                "A=1",
+                "PATH=/cnb/process:/cnb/lifecycle:/usr/bin",
+                "B=2",
+                "CNB_APP_DIR=/workspace"
+            ]
         );
         assert_eq!(config.config.user, "1:2");
         assert_eq!(config.config.cmd, Vec::<String>::new());
@@ -124,7 +132,9 @@ mod tests {
         assert_eq!(config.label("keep"), Some("me"));
         assert_eq!(config.label("k"), Some("2"));
         assert!(config.config.extra.contains_key("ExposedPorts"));
-        assert!(config.extra.contains_key("docker_version") && !config.extra.contains_key("container"));
+        assert!(
+            config.extra.contains_key("docker_version") && !config.extra.contains_key("container")
+        );
     }
 
     // shows: export-022
@@ -138,11 +148,20 @@ mod tests {
         let config = assemble_config(&run_image(), &plan());
         assert_eq!(entries(&config), [pair("base"), pair("Application Layer")]);
         assert_eq!(config.rootfs.diff_ids.len(), 2);
-        let old = ConfigPlan { keeps_history: false, ..plan() };
-        assert_eq!(entries(&assemble_config(&run_image(), &old)), [pair(""), pair("")]);
+        let old = ConfigPlan {
+            keeps_history: false,
+            ..plan()
+        };
+        assert_eq!(
+            entries(&assemble_config(&run_image(), &old)),
+            [pair(""), pair("")]
+        );
         let mut odd = run_image();
         odd.history.truncate(0);
-        assert_eq!(entries(&assemble_config(&odd, &plan())), [pair(""), pair("Application Layer")]);
+        assert_eq!(
+            entries(&assemble_config(&odd, &plan())),
+            [pair(""), pair("Application Layer")]
+        );
     }
 
     // shows: export-011

@@ -66,7 +66,10 @@ pub(crate) fn descriptor(dir: &Dir) -> io::Result<OwnedFd> {
 
 /// Sets a directory's permission bits.
 pub(crate) fn set_mode(dir: &Dir, mode: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchmod(descriptor(dir)?, Mode::from_raw_mode(mode))?)
+    Ok(rustix::fs::fchmod(
+        descriptor(dir)?,
+        Mode::from_raw_mode(mode),
+    )?)
 }
 
 /// Names in a directory, sorted bytewise. Names that are not UTF-8 are left out: no document can name them.

@@ -61,7 +61,11 @@ pub(crate) fn read_layers_dir(
     let mut names = BTreeSet::new();
     let mut store = None;
     for name in files::sorted_names(&dir).map_err(LayersDirError::Io)? {
-        if dir.symlink_metadata(&name).map_err(LayersDirError::Io)?.is_dir() {
+        if dir
+            .symlink_metadata(&name)
+            .map_err(LayersDirError::Io)?
+            .is_dir()
+        {
             names.insert(name);
         } else if name == "store.toml" {
             let content = read(&dir, &name).map_err(LayersDirError::Io)?;

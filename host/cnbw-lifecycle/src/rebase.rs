@@ -190,7 +190,10 @@ fn force(
 /// Before Platform API 0.12 images were made for stacks. What names no version is as old.
 fn is_of_stack_times(api: Option<&str>) -> bool {
     let text = api.unwrap_or_default();
-    let mut numbers = text.trim_start_matches('v').split('.').map(str::parse::<u64>);
+    let mut numbers = text
+        .trim_start_matches('v')
+        .split('.')
+        .map(str::parse::<u64>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(0)), Some(Ok(minor))) => minor < 12,
         (Some(Ok(0)) | Some(Err(_)) | None, _) => true,
@@ -223,7 +226,10 @@ fn check_stacks(app: &ImageConfig, run_image: &ImageConfig) -> Result<(), Rebase
 
 /// The mixins of a stack, without the stage that they are for.
 fn mixins(config: &ImageConfig, role: &'static str) -> Result<BTreeSet<String>, RebaseError> {
-    let Some(label) = config.label(labels::STACK_MIXINS).filter(|label| !label.is_empty()) else {
+    let Some(label) = config
+        .label(labels::STACK_MIXINS)
+        .filter(|label| !label.is_empty())
+    else {
         return Ok(BTreeSet::new());
     };
     let mixins: Vec<String> = serde_json::from_str(label).map_err(|error| RebaseError::Label {
@@ -252,7 +258,9 @@ fn describe(target: &TargetMetadata) -> String {
 /// Index of the first layer above the run image's top layer.
 fn layers_above(image: &Image, top_layer: &str) -> Result<usize, RebaseError> {
     let diff_ids = &image.config.rootfs.diff_ids;
-    let found = diff_ids.iter().position(|diff_id| diff_id.to_string() == top_layer);
+    let found = diff_ids
+        .iter()
+        .position(|diff_id| diff_id.to_string() == top_layer);
     match found {
         Some(index) => Ok(index + 1),
         None => Err(RebaseError::NoTopLayer {
@@ -303,11 +311,14 @@ fn new_config(request: &RebaseRequest<'_>, layers: &[NewLayer]) -> ImageConfig {
     set_times(&mut config, NORMALIZED_TIME);
     let follows = |name: &str| {
         name.starts_with("io.buildpacks.stack.")
-            || (request.platform_api >= PlatformApi::V0_12 && name.starts_with("io.buildpacks.base."))
+            || (request.platform_api >= PlatformApi::V0_12
+                && name.starts_with("io.buildpacks.base."))
     };
     config.config.labels.retain(|name, _| !follows(name));
     let new = base.config.labels.iter().filter(|(name, _)| follows(name));
-    let new: Vec<(String, String)> = new.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let new: Vec<(String, String)> = new
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     config.config.labels.extend(new);
     config
 }
@@ -317,7 +328,14 @@ struct Metadata(Map<String, Value>);
 
 /// Keys that survive; what else is in the label belongs to somebody who did not expect a rebase.
 const KEYS: [&str; 8] = [
-    "app", "sbom", "buildpacks", "config", "launcher", "process-types", "runImage", "stack",
+    "app",
+    "sbom",
+    "buildpacks",
+    "config",
+    "launcher",
+    "process-types",
+    "runImage",
+    "stack",
 ];
 const RUN_IMAGE_KEYS: [&str; 4] = ["topLayer", "reference", "image", "mirrors"];
 
@@ -342,7 +360,10 @@ impl Metadata {
     fn top_layer(&self) -> String {
         let run_image = self.0.get("runImage");
         let top_layer = run_image.and_then(|run_image| run_image.get("topLayer"));
-        top_layer.and_then(Value::as_str).unwrap_or_default().to_owned()
+        top_layer
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     }
 
     fn set_run_image(&mut self, key: &str, value: &str) {
@@ -368,14 +389,21 @@ impl Metadata {
     fn known(&self) -> String {
         let names = self.all_names();
         let mut all: Vec<&String> = Vec::new();
-        for name in names.iter().flat_map(|names| names.image.iter().chain(&names.mirrors)) {
+        for name in names
+            .iter()
+            .flat_map(|names| names.image.iter().chain(&names.mirrors))
+        {
             if !all.contains(&name) {
                 all.push(name);
             }
         }
         match all.as_slice() {
             [] => "none".to_owned(),
-            _ => all.into_iter().map(|name| format!("`{}`", name.escape_debug())).collect::<Vec<_>>().join(", "),
+            _ => all
+                .into_iter()
+                .map(|name| format!("`{}`", name.escape_debug()))
+                .collect::<Vec<_>>()
+                .join(", "),
         }
     }
 
@@ -385,7 +413,8 @@ impl Metadata {
         if let Some(Value::Object(run_image)) = self.0.get_mut("runImage") {
             run_image.remove("mirrors");
         }
-        self.0.insert("stack".to_owned(), json!({"runImage": {"image": name}}));
+        self.0
+            .insert("stack".to_owned(), json!({"runImage": {"image": name}}));
     }
 
     fn print(self) -> String {
@@ -398,7 +427,9 @@ fn names_in(run_image: Option<&Value>) -> RunImageNames {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let get = |key: &str| run_image.and_then(|run_image| run_image.get(key));
     RunImageNames {
-        image: get("image").and_then(text).filter(|image| !image.is_empty()),
+        image: get("image")
+            .and_then(text)
+            .filter(|image| !image.is_empty()),
         mirrors: match get("mirrors") {
             Some(Value::Array(mirrors)) => mirrors.iter().filter_map(text).collect(),
             _ => Vec::new(),

@@ -164,7 +164,10 @@ impl Buildpack<'_> {
         let names: BTreeSet<&String> = known.flat_map(|layers| layers.layers.keys()).collect();
         for name in names {
             let Ok(parsed) = LayerName::parse(name) else {
-                let text = format!("Not restoring layer {name:?} of {}: no such name is allowed", self.id);
+                let text = format!(
+                    "Not restoring layer {name:?} of {}: no such name is allowed",
+                    self.id
+                );
                 self.events.emit(Event::Warning(&text));
                 continue;
             };
@@ -216,7 +219,11 @@ impl Buildpack<'_> {
     }
 
     /// Unpacks a layer of the cache; says `false`, after a warning, if the cache does not have it in one piece.
-    fn restore_content(&self, name: &LayerName, record: &LayerRecord) -> Result<bool, RestoreError> {
+    fn restore_content(
+        &self,
+        name: &LayerName,
+        record: &LayerRecord,
+    ) -> Result<bool, RestoreError> {
         let skip = |reason: &str| {
             let text = format!("Skipping restore for layer {}:{name}: {reason}", self.id);
             self.events.emit(Event::Warning(&text));

@@ -175,9 +175,14 @@ mod tests {
     fn a_mirror_in_the_output_registry_comes_first() {
         let all = ["a.io/rr", "b.io/rr", "c.io/rr"];
         assert_eq!(select(&all, &all), Ok("b.io/rr".to_owned()));
-        assert_eq!(select(&["c.io/rr", "a.io/rr"], &all), Ok("a.io/rr".to_owned()));
+        assert_eq!(
+            select(&["c.io/rr", "a.io/rr"], &all),
+            Ok("a.io/rr".to_owned())
+        );
         assert_eq!(select(&["c.io/rr"], &all), Ok("c.io/rr".to_owned()));
-        assert!(matches!(select(&[], &all), Err(SelectError::NoneReadable { names }) if names.len() == 3));
+        assert!(
+            matches!(select(&[], &all), Err(SelectError::NoneReadable { names }) if names.len() == 3)
+        );
         assert_eq!(select(&all, &[]), Err(SelectError::NoName));
     }
 

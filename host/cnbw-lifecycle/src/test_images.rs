@@ -68,7 +68,10 @@ impl MemoryStore {
     pub(crate) fn tar(&self, image: &Image, index: usize) -> Vec<u8> {
         let blob = image.blobs.open(&image.manifest.layers[index]).unwrap();
         let mut tar = Vec::new();
-        cnbw_oci::compress::open(blob).unwrap().read_to_end(&mut tar).unwrap();
+        cnbw_oci::compress::open(blob)
+            .unwrap()
+            .read_to_end(&mut tar)
+            .unwrap();
         tar
     }
 
@@ -78,7 +81,10 @@ impl MemoryStore {
         let mut descriptors = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
             let family = Family::Docker;
-            descriptors.push(Descriptor::of(family.layer(Compression::None).unwrap(), layer.as_bytes()));
+            descriptors.push(Descriptor::of(
+                family.layer(Compression::None).unwrap(),
+                layer.as_bytes(),
+            ));
             config.rootfs.diff_ids.push(DiffId::of(layer.as_bytes()));
             config.history.push(History {
                 created_by: format!("run layer {index}"),
@@ -142,7 +148,10 @@ impl ImageSink for MemoryStore {
                     self.keep(bytes);
                     descriptors.push(descriptor);
                 }
-                LayerContent::File { descriptor, mut file } => {
+                LayerContent::File {
+                    descriptor,
+                    mut file,
+                } => {
                     let mut bytes = Vec::new();
                     file.seek(SeekFrom::Start(0)).unwrap();
                     file.read_to_end(&mut bytes).unwrap();
@@ -156,7 +165,13 @@ impl ImageSink for MemoryStore {
         for name in names {
             let layers = descriptors.clone();
             let config = image.config.clone();
-            written = Some(self.put(name, image.family, config, layers, image.annotations.clone()));
+            written = Some(self.put(
+                name,
+                image.family,
+                config,
+                layers,
+                image.annotations.clone(),
+            ));
         }
         Ok(written.unwrap())
     }
@@ -168,7 +183,11 @@ pub(crate) struct Messages(Mutex<Vec<String>>);
 
 impl Messages {
     pub(crate) fn contain(&self, text: &str) -> bool {
-        self.0.lock().unwrap().iter().any(|message| message.contains(text))
+        self.0
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|message| message.contains(text))
     }
 }
 

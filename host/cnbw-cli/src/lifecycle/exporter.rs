@@ -314,14 +314,10 @@ impl ExportJob<'_> {
             Version::Digest(digest) => digest.to_string(),
         };
         let is_missing = |layer| run_image.blobs.open(layer).is_err();
-        let layout = Layouts {
-            sparse: run_image.manifest.layers.iter().any(is_missing),
-            annotation: Some(tag.clone()),
-            ..layout.clone()
-        };
+        let sparse = run_image.manifest.layers.iter().any(is_missing);
         Ok(Target {
             names: paths,
-            layout: Some(layout),
+            layout: Some(layout.for_output(sparse, tag.clone())),
             annotations: BTreeMap::from([(REF_NAME.to_owned(), tag)]),
         })
     }

@@ -80,9 +80,9 @@ impl Stores {
 pub(crate) struct Layouts {
     directory: String,
     /// Whether layers that exist elsewhere are left out.
-    pub(crate) sparse: bool,
+    sparse: bool,
     /// Tag under which an image is listed in its layout.
-    pub(crate) annotation: Option<String>,
+    annotation: Option<String>,
 }
 
 impl Layouts {
@@ -107,6 +107,16 @@ impl Layouts {
             "{directory}/{}/{version}",
             reference.repository_name()
         ))
+    }
+
+    /// The same layouts for writing: with or without layers that exist elsewhere, and with a tag for the image.
+    #[must_use]
+    pub(crate) fn for_output(&self, sparse: bool, tag: String) -> Self {
+        Self {
+            directory: self.directory.clone(),
+            sparse,
+            annotation: Some(tag),
+        }
     }
 
     fn failed(action: &'static str, path: &str, source: io::Error) -> StoreError {

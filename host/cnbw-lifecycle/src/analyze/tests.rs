@@ -15,8 +15,16 @@ fn run(
 ) -> Result<Analysis, AnalyzeError> {
     let temp = tempfile::tempdir().unwrap();
     let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
-    let layers = Tree { dir: &dir, path: "/layers", ancestors: Ancestors::Disk(Vec::new()) };
-    let named = |name| ImageRequest { name, source: store, identity: Identity::Registry };
+    let layers = Tree {
+        dir: &dir,
+        path: "/layers",
+        ancestors: Ancestors::Disk(Vec::new()),
+    };
+    let named = |name| ImageRequest {
+        name,
+        source: store,
+        identity: Identity::Registry,
+    };
     let request = AnalyzeRequest {
         platform_api: api,
         previous_image: Some(named(previous)),
@@ -36,7 +44,10 @@ fn a_first_build_has_a_run_image_and_no_previous_one() {
     let analysis = run(&store, PlatformApi::V0_15, "r.io/app", "r.io/run:1").unwrap();
     assert_eq!(analysis.document.previous_image.as_deref(), Some(""));
     let entry = analysis.document.run_image.unwrap();
-    assert_eq!(entry.reference, format!("r.io/run@{}", image.descriptor.digest));
+    assert_eq!(
+        entry.reference,
+        format!("r.io/run@{}", image.descriptor.digest)
+    );
     assert_eq!(entry.image.as_deref(), Some("r.io/run:1"));
     assert_eq!(entry.target.unwrap().distro.unwrap().name, "ubuntu");
     let old = run(&store, PlatformApi::V0_11, "r.io/app", "r.io/run:1").unwrap();
@@ -51,7 +62,11 @@ fn a_label_that_cannot_be_read_hides_the_previous_image() {
     store.add_run_image("r.io/run:1", &["x"], RUN);
     let with_label = |label: &str| RUN.replace("io.buildpacks.base.distro.name\":\"ubuntu", label);
     store.add_run_image("r.io/none", &["y"], RUN);
-    store.add_run_image("r.io/garbage", &["y"], &with_label("io.buildpacks.lifecycle.metadata\":\"not-json"));
+    store.add_run_image(
+        "r.io/garbage",
+        &["y"],
+        &with_label("io.buildpacks.lifecycle.metadata\":\"not-json"),
+    );
     let reference = |previous: &str| {
         let analysis = run(&store, PlatformApi::V0_15, previous, "r.io/run:1").unwrap();
         assert_eq!(analysis.document.metadata, LifecycleMetadata::default());

@@ -56,8 +56,7 @@ impl DirectoryCache {
     ) -> Result<(), CacheError> {
         let text = metadata::print(metadata)?;
         files::remove(&self.dir, STAGING).map_err(io_error("empty", STAGING))?;
-        let staging =
-            files::make_dirs(&self.dir, STAGING).map_err(io_error("make", STAGING))?;
+        let staging = files::make_dirs(&self.dir, STAGING).map_err(io_error("make", STAGING))?;
         for layer in layers {
             let name = file_name(&layer.diff_id);
             self.stage(&staging, layer, &name)
@@ -119,7 +118,9 @@ impl Cache for DirectoryCache {
         }
         let found = hasher.0.finish();
         if found != diff_id.digest() {
-            return unusable(format!("layer `{diff_id}` is damaged: its digest is `{found}`"));
+            return unusable(format!(
+                "layer `{diff_id}` is damaged: its digest is `{found}`"
+            ));
         }
         file.seek(SeekFrom::Start(0))
             .map_err(io_error("read", &name))?;
@@ -141,7 +142,8 @@ impl Cache for DirectoryCache {
     ) -> Result<(), CacheError> {
         let _lock = lock(&self.dir)?;
         let written = self.write_staging(metadata, &mut layers);
-        let result = written.and_then(|()| commit(&self.dir).map_err(io_error("replace", COMMITTED)));
+        let result =
+            written.and_then(|()| commit(&self.dir).map_err(io_error("replace", COMMITTED)));
         if result.is_err() {
             // The cause is reported already; what remains is cleared away by the next build at the latest.
             let _cleared = files::remove(&self.dir, STAGING);

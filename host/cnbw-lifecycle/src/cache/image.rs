@@ -60,7 +60,10 @@ impl Cache for ImageCache<'_> {
     }
 
     fn metadata(&self) -> Result<CacheMetadata, CacheError> {
-        let label = self.image.as_ref().and_then(|image| image.config.label(METADATA));
+        let label = self
+            .image
+            .as_ref()
+            .and_then(|image| image.config.label(METADATA));
         Ok(label.map_or_else(CacheMetadata::default, metadata::parse))
     }
 
@@ -90,7 +93,11 @@ impl Cache for ImageCache<'_> {
         }
     }
 
-    fn replace(&self, metadata: &CacheMetadata, mut layers: Vec<LayerBlob>) -> Result<(), CacheError> {
+    fn replace(
+        &self,
+        metadata: &CacheMetadata,
+        mut layers: Vec<LayerBlob>,
+    ) -> Result<(), CacheError> {
         if layers.is_empty() {
             // Not every registry takes an image without layers.
             let empty = LayerWriter::create(self.scratch, &self.layer_options())

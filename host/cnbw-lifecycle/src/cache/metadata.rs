@@ -1,8 +1,6 @@
 //! The JSON that a cache says of itself in: a part of what images say in their label.
 
-use cnbw_spec::labels::{
-    LifecycleMetadata, parse_lifecycle_metadata, print_lifecycle_metadata,
-};
+use cnbw_spec::labels::{LifecycleMetadata, parse_lifecycle_metadata, print_lifecycle_metadata};
 use serde_json::{Map, Value, json};
 
 use super::{CacheError, CacheMetadata};

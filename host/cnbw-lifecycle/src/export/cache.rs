@@ -50,7 +50,8 @@ pub fn fill_cache(
         && has_sboms(request.layers, "cache").map_err(CacheError::from_export)?;
     if has_sboms {
         let content = whole(request.layers, &["sbom"], "cache").map_err(CacheError::from_export)?;
-        let blob = write(request, cache, &content).map_err(|source| CacheError::Layer { source })?;
+        let blob =
+            write(request, cache, &content).map_err(|source| CacheError::Layer { source })?;
         metadata.sbom = Some(blob.diff_id.to_string());
         blobs.push(blob);
     }
@@ -72,7 +73,9 @@ fn cache_buildpack(
         ..BuildpackLayers::default()
     };
     for layer in &found.layers {
-        let Ok(document) = &layer.document else { continue };
+        let Ok(document) = &layer.document else {
+            continue;
+        };
         if !document.types.cache {
             continue;
         }
@@ -85,8 +88,12 @@ fn cache_buildpack(
             warn("it has no contents");
             continue;
         }
-        let content = whole(request.layers, &[&element.buildpack.id.escaped()], &layer.name)
-            .map_err(CacheError::from_export)?;
+        let content = whole(
+            request.layers,
+            &[&element.buildpack.id.escaped()],
+            &layer.name,
+        )
+        .map_err(CacheError::from_export)?;
         match write(request, cache, &content) {
             Ok(blob) => {
                 let text = format!("Adding cache layer '{name}'");

@@ -56,9 +56,7 @@ impl Glob {
                 }
                 '?' => Piece::Any,
                 '[' => parse_class(&mut rest).map_err(wrong)?,
-                '\\' => {
-                    Piece::Literal(rest.next().ok_or_else(|| wrong("a backslash ends it"))?)
-                }
+                '\\' => Piece::Literal(rest.next().ok_or_else(|| wrong("a backslash ends it"))?),
                 _ => Piece::Literal(character),
             };
             if let Some(chunk) = chunks.last_mut() {
@@ -280,7 +278,9 @@ mod tests {
 
     #[test]
     fn malformed_patterns_are_refused() {
-        for pattern in ["[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[", "[^", "[^bc", "a[", "\\", "[\\"] {
+        for pattern in [
+            "[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[", "[^", "[^bc", "a[", "\\", "[\\",
+        ] {
             assert!(Glob::parse(pattern).is_err(), "{pattern:?}");
         }
     }

@@ -12,7 +12,9 @@ use cnbw_spec::labels::{
 use cnbw_spec::run::RunImageNames;
 use cnbw_spec::stack::Stack;
 
-use super::layers::{LAUNCHER, LayerMaker, MadeLayer, make_layers, normalize_host_files, process_path};
+use super::layers::{
+    LAUNCHER, LayerMaker, MadeLayer, make_layers, normalize_host_files, process_path,
+};
 use super::plan::{self, ImageLayers, Slot};
 use super::{ExportError, ExportRequest, Exported, ExportedLayer, SbomFile};
 use crate::assemble::{ConfigPlan, assemble_config};
@@ -53,8 +55,8 @@ pub fn export(
     };
     let ImageLayers { plans, buildpacks } = planned;
     let (slots, plans): (Vec<Slot>, Vec<_>) = plans.into_iter().unzip();
-    let made = make_layers(&plans, &maker)
-        .map_err(|(id, source)| ExportError::Layer { id, source })?;
+    let made =
+        make_layers(&plans, &maker).map_err(|(id, source)| ExportError::Layer { id, source })?;
 
     let mut metadata = LifecycleMetadata {
         buildpacks,
@@ -127,7 +129,12 @@ fn choose_entrypoint(
     let metadata = request.build_metadata;
     let wanted = request.default_process.filter(|wanted| !wanted.is_empty());
     if let Some(wanted) = wanted {
-        let defined = || metadata.processes.iter().map(|process| &process.process_type);
+        let defined = || {
+            metadata
+                .processes
+                .iter()
+                .map(|process| &process.process_type)
+        };
         if !defined().any(|process_type| process_type == wanted) {
             return Err(ExportError::NoSuchProcess {
                 wanted: wanted.to_owned(),
@@ -164,8 +171,14 @@ fn place_sboms(request: &ExportRequest<'_>) -> Result<(), ExportError> {
             .try_for_each(|sbom| files::write_file(&dir, &sbom.name, &sbom.content))
     };
     for (path, sboms) in [
-        ("sbom/build/buildpacksio_lifecycle", &request.launcher.lifecycle_sboms),
-        ("sbom/launch/buildpacksio_lifecycle/launcher", &request.launcher.sboms),
+        (
+            "sbom/build/buildpacksio_lifecycle",
+            &request.launcher.lifecycle_sboms,
+        ),
+        (
+            "sbom/launch/buildpacksio_lifecycle/launcher",
+            &request.launcher.sboms,
+        ),
     ] {
         place(path, sboms).map_err(|source| ExportError::Io {
             action: "write SBOM files to",
@@ -287,7 +300,10 @@ fn tell(id: &str, made: &MadeLayer, events: &dyn Events) -> ExportedLayer {
 
 fn tell_app_layers(slots: &[Slot], made: &[MadeLayer], events: &dyn Events) {
     let app = || {
-        let app = slots.iter().zip(made).filter(|(slot, _)| **slot == Slot::App);
+        let app = slots
+            .iter()
+            .zip(made)
+            .filter(|(slot, _)| **slot == Slot::App);
         app.map(|(_, layer)| layer)
     };
     let (total, reused) = (app().count(), app().filter(|layer| layer.reused).count());

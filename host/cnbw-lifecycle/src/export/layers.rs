@@ -3,8 +3,8 @@
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cap_fs_ext::DirExt;
 use cap_std::fs::{Dir, MetadataExt};
@@ -126,7 +126,11 @@ impl LayerMaker<'_> {
                 rule: "the previous image does not have it",
             });
         }
-        let candidates = || plan.previous.iter().filter_map(|sha| sha.parse::<DiffId>().ok());
+        let candidates = || {
+            plan.previous
+                .iter()
+                .filter_map(|sha| sha.parse::<DiffId>().ok())
+        };
         let may_be_reused = candidates().any(|diff_id| self.reuse(diff_id).is_some());
         // Compressing costs ten times what reading costs, so it waits until it is known to be needed.
         if may_be_reused && self.options.compression != Compression::None {

@@ -107,7 +107,9 @@ fn add_buildpack_layers<'a>(
             id: name,
             content,
         };
-        layers.plans.push((Slot::Buildpack(index, layer.name.clone()), plan));
+        layers
+            .plans
+            .push((Slot::Buildpack(index, layer.name.clone()), plan));
         let entry = LayerRecord {
             sha: String::new(),
             layer: document.clone(),
@@ -120,11 +122,17 @@ fn add_buildpack_layers<'a>(
 
 /// How history and cache call a buildpack's layer.
 pub(super) fn created_by(layer: &str, element: &GroupElement) -> String {
-    format!("Layer: '{layer}', Created by buildpack: {}", element.buildpack)
+    format!(
+        "Layer: '{layer}', Created by buildpack: {}",
+        element.buildpack
+    )
 }
 
 /// Reads a buildpack's layers directory.
-pub(super) fn read_layers(layers: &Tree<'_>, element: &GroupElement) -> Result<LayersDir, ExportError> {
+pub(super) fn read_layers(
+    layers: &Tree<'_>,
+    element: &GroupElement,
+) -> Result<LayersDir, ExportError> {
     let escaped = element.buildpack.id.escaped();
     let shown = format!("{}/{escaped}", layers.path);
     read_layers_dir(layers.dir, &escaped, &shown).map_err(|error| match error {
@@ -213,11 +221,13 @@ fn add_sbom_layer<'a>(
 pub(super) fn has_sboms(layers: &Tree<'_>, kind: &str) -> Result<bool, ExportError> {
     let path = format!("sbom/{kind}");
     let opened = files::open_dir(layers.dir, &path);
-    opened.map(|found| found.is_some()).map_err(|source| ExportError::Io {
-        action: "read",
-        path: format!("{}/{path}", layers.path),
-        source,
-    })
+    opened
+        .map(|found| found.is_some())
+        .map_err(|source| ExportError::Io {
+            action: "read",
+            path: format!("{}/{path}", layers.path),
+            source,
+        })
 }
 
 fn add_app_layers<'a>(
@@ -290,7 +300,11 @@ pub(super) fn build_bom(request: &ExportRequest<'_>) -> Result<Vec<BomEntry>, Ex
     let mut entries = Vec::new();
     for element in request.group {
         let found = read_layers(request.layers, element)?;
-        let shown = format!("{}/{}/build.toml", request.layers.path, element.buildpack.id.escaped());
+        let shown = format!(
+            "{}/{}/build.toml",
+            request.layers.path,
+            element.buildpack.id.escaped()
+        );
         let content = match &found.dir {
             Some(dir) => files::read_capped(dir, "build.toml", MAX_DOCUMENT_BYTES),
             None => Ok(None),

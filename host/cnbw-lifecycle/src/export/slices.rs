@@ -61,7 +61,10 @@ impl Pool {
         let mut children: BTreeMap<RelativePath, Vec<RelativePath>> = BTreeMap::new();
         for path in paths {
             let parent = parent(path).unwrap_or_default();
-            children.entry(parent.to_vec()).or_default().push(path.clone());
+            children
+                .entry(parent.to_vec())
+                .or_default()
+                .push(path.clone());
         }
         let mut left: BTreeSet<RelativePath> = paths.iter().cloned().collect();
         left.insert(RelativePath::new());
@@ -164,20 +167,46 @@ mod tests {
     fn files_go_to_the_first_slice_and_parents_to_each() {
         let app = ["a.txt", "d", "d/e", "d/e/f.txt", "d/g.js", "z"];
         for (slices, expected) in [
-            (&[][..], vec![vec![".", "a.txt", "d", "d/e", "d/e/f.txt", "d/g.js", "z"]]),
+            (
+                &[][..],
+                vec![vec![".", "a.txt", "d", "d/e", "d/e/f.txt", "d/g.js", "z"]],
+            ),
             (
                 &[&["d/e"][..]],
-                vec![vec![".", "d", "d/e", "d/e/f.txt"], vec![".", "a.txt", "d", "d/g.js", "z"]],
+                vec![
+                    vec![".", "d", "d/e", "d/e/f.txt"],
+                    vec![".", "a.txt", "d", "d/g.js", "z"],
+                ],
             ),
             (
                 &[&["*.txt"], &["*"]],
-                vec![vec![".", "a.txt"], vec![".", "d", "d/e", "d/e/f.txt", "d/g.js", "z"], vec![]],
+                vec![
+                    vec![".", "a.txt"],
+                    vec![".", "d", "d/e", "d/e/f.txt", "d/g.js", "z"],
+                    vec![],
+                ],
             ),
-            (&[&["nothing"]], vec![vec![], vec![".", "a.txt", "d", "d/e", "d/e/f.txt", "d/g.js", "z"]]),
-            (&[&["/workspace/z", "./a.txt", "../x"]], vec![vec![".", "a.txt", "z"], vec![".", "d", "d/e", "d/e/f.txt", "d/g.js"]]),
+            (
+                &[&["nothing"]],
+                vec![
+                    vec![],
+                    vec![".", "a.txt", "d", "d/e", "d/e/f.txt", "d/g.js", "z"],
+                ],
+            ),
+            (
+                &[&["/workspace/z", "./a.txt", "../x"]],
+                vec![
+                    vec![".", "a.txt", "z"],
+                    vec![".", "d", "d/e", "d/e/f.txt", "d/g.js"],
+                ],
+            ),
             (
                 &[&["d/e/f.txt"], &["d/g.js"]],
-                vec![vec![".", "d", "d/e", "d/e/f.txt"], vec![".", "d", "d/g.js"], vec![".", "a.txt", "z"]],
+                vec![
+                    vec![".", "d", "d/e", "d/e/f.txt"],
+                    vec![".", "d", "d/g.js"],
+                    vec![".", "a.txt", "z"],
+                ],
             ),
         ] {
             assert_eq!(run(&app, slices), expected, "{slices:?}");
@@ -186,7 +215,10 @@ mod tests {
 
     #[test]
     fn paths_sort_as_whole_texts() {
-        assert_eq!(run(&["d", "d/a", "d-b", "d.c"], &[]), [[".", "d", "d-b", "d.c", "d/a"]]);
+        assert_eq!(
+            run(&["d", "d/a", "d-b", "d.c"], &[]),
+            [[".", "d", "d-b", "d.c", "d/a"]]
+        );
     }
 
     #[test]
@@ -196,7 +228,9 @@ mod tests {
 
     #[test]
     fn a_malformed_pattern_is_an_error() {
-        let slice = Slice { paths: Some(vec!["[".to_owned()]) };
+        let slice = Slice {
+            paths: Some(vec!["[".to_owned()]),
+        };
         assert!(divide("/workspace", &[], &[slice]).is_err());
     }
 

@@ -14,8 +14,12 @@ use crate::run_image::scratch_image;
 use crate::test_images::{MemoryStore, Messages};
 use crate::tree::{Ancestors, DirectoryAttributes};
 
-const OWNER: Owner = Owner { uid: 1001, gid: 1000 };
-const RUN: &str = r#"{"architecture":"amd64","os":"linux","config":{"Env":["PATH=/usr/bin"],"User":"7:7"}}"#;
+const OWNER: Owner = Owner {
+    uid: 1001,
+    gid: 1000,
+};
+const RUN: &str =
+    r#"{"architecture":"amd64","os":"linux","config":{"Env":["PATH=/usr/bin"],"User":"7:7"}}"#;
 
 /// A build's directories, and what else an export needs.
 struct World {
@@ -41,7 +45,8 @@ fn put(dir: &Dir, path: &str, content: &str, mode: u32) {
         dir.create_dir_all(parent).unwrap();
     }
     dir.write(path, content).unwrap();
-    dir.set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    dir.set_permissions(path, Permissions::from_mode(mode))
+        .unwrap();
 }
 
 impl World {
@@ -51,7 +56,8 @@ impl World {
         let (temp_scratch, scratch) = temp();
         put(&app, "app.txt", "hello\n", 0o644);
         put(&app, "bin/run", "#!/bin/sh\n", 0o755);
-        app.set_permissions("bin", Permissions::from_mode(0o755)).unwrap();
+        app.set_permissions("bin", Permissions::from_mode(0o755))
+            .unwrap();
         let mut element = GroupElement::new(BuildpackRef::parse("a", "1.0.0").unwrap());
         element.api = Some("0.12".to_owned());
         let process = |process_type: &str, command: &[&str], args: Option<Vec<String>>| Process {
@@ -87,7 +93,10 @@ impl World {
         put(&world.layers, "a/tool/bin/tool", "#!/bin/sh\n", 0o755);
         put(&world.layers, "a/tool/data", "d", 0o644);
         for path in ["a/tool", "a/tool/bin"] {
-            world.layers.set_permissions(path, Permissions::from_mode(0o755)).unwrap();
+            world
+                .layers
+                .set_permissions(path, Permissions::from_mode(0o755))
+                .unwrap();
         }
         world
     }
@@ -97,8 +106,15 @@ impl World {
     }
 
     fn tree<'a>(&self, dir: &'a Dir, path: &'a str) -> Tree<'a> {
-        let fixed = DirectoryAttributes { owner: OWNER, mode: 0o755 };
-        Tree { dir, path, ancestors: Ancestors::Fixed(fixed) }
+        let fixed = DirectoryAttributes {
+            owner: OWNER,
+            mode: 0o755,
+        };
+        Tree {
+            dir,
+            path,
+            ancestors: Ancestors::Fixed(fixed),
+        }
     }
 
     fn export(&self, previous: Option<&Image>) -> Result<Exported, ExportError> {
@@ -108,7 +124,8 @@ impl World {
     fn export_onto(&self, run: &Image, previous: Option<&Image>) -> Result<Exported, ExportError> {
         let config = print_build_metadata(&self.metadata, PlatformApi::V0_15);
         put(&self.layers, "config/metadata.toml", &config, 0o600);
-        let label = previous.and_then(|image| image.config.label("io.buildpacks.lifecycle.metadata"));
+        let label =
+            previous.and_then(|image| image.config.label("io.buildpacks.lifecycle.metadata"));
         let previous_metadata = label.map(|label| parse_lifecycle_metadata(label).unwrap());
         let request = ExportRequest {
             platform_api: PlatformApi::V0_15,
@@ -152,8 +169,14 @@ fn layers_equal_those_of_the_reference() {
     let world = World::new();
     let exported = world.export(None).unwrap();
     for (id, diff_id) in [
-        ("a:tool", "sha256:026047d3e69cf9146888a5c5bfc13c9bb36ec2cf3635b43b71411a70c5f425a1"),
-        ("slice-1", "sha256:a5aba7a967e1db4ac18f578c6daaa7872fa79e037cda7300ccec8edc2d6653f4"),
+        (
+            "a:tool",
+            "sha256:026047d3e69cf9146888a5c5bfc13c9bb36ec2cf3635b43b71411a70c5f425a1",
+        ),
+        (
+            "slice-1",
+            "sha256:a5aba7a967e1db4ac18f578c6daaa7872fa79e037cda7300ccec8edc2d6653f4",
+        ),
         (
             "buildpacksio/lifecycle:config",
             "sha256:665dd7d695a0156db1832f297f61e42af78d9c41547fd0c922cae01ca9fb66be",
@@ -173,10 +196,26 @@ fn the_label_records_every_layer_in_order() {
     let world = World::new();
     let exported = world.export(None).unwrap();
     let image = world.store.image("app");
-    let ids: Vec<&str> = exported.layers.iter().map(|layer| layer.id.as_str()).collect();
+    let ids: Vec<&str> = exported
+        .layers
+        .iter()
+        .map(|layer| layer.id.as_str())
+        .collect();
     let own = |name: &str| format!("buildpacksio/lifecycle:{name}");
-    assert_eq!(ids, ["a:tool", "slice-1", &own("launcher"), &own("config"), &own("process-types")]);
-    let label = image.config.label("io.buildpacks.lifecycle.metadata").unwrap();
+    assert_eq!(
+        ids,
+        [
+            "a:tool",
+            "slice-1",
+            &own("launcher"),
+            &own("config"),
+            &own("process-types")
+        ]
+    );
+    let label = image
+        .config
+        .label("io.buildpacks.lifecycle.metadata")
+        .unwrap();
     let label = parse_lifecycle_metadata(label).unwrap();
     let recorded = [
         &label.buildpacks[0].layers["tool"].sha,
@@ -185,13 +224,22 @@ fn the_label_records_every_layer_in_order() {
         &label.config,
         &label.process_types,
     ];
-    let diff_ids: Vec<String> = image.config.rootfs.diff_ids.iter().map(ToString::to_string).collect();
+    let diff_ids: Vec<String> = image
+        .config
+        .rootfs
+        .diff_ids
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(diff_ids[2..].iter().collect::<Vec<_>>(), recorded);
     assert_eq!(label.run_image.top_layer, diff_ids[1]);
     assert_eq!(image.config.config.user, "7:7");
     assert_eq!(image.config.config.entrypoint, ["/cnb/process/web"]);
     assert_eq!(image.config.env("CNB_PLATFORM_API"), Some("0.15"));
-    assert_eq!(image.config.history[2].created_by, "Layer: 'tool', Created by buildpack: a@1.0.0");
+    assert_eq!(
+        image.config.history[2].created_by,
+        "Layer: 'tool', Created by buildpack: a@1.0.0"
+    );
 }
 
 // shows: export-017
@@ -205,12 +253,21 @@ fn a_second_export_reuses_everything_and_has_the_same_digest() {
         let previous = world.store.image("app");
         let second = world.export(Some(&previous)).unwrap();
         assert_eq!(second.image, first.image);
-        assert!(second.layers.iter().all(|layer| layer.reused), "{:?}", second.layers);
+        assert!(
+            second.layers.iter().all(|layer| layer.reused),
+            "{:?}",
+            second.layers
+        );
         assert_eq!(world.store.blob_count(), blobs);
         assert!(world.messages.contain("Reusing layer 'a:tool'"));
         put(&world.app, "app.txt", "changed", 0o644);
         let third = world.export(Some(&previous)).unwrap();
-        let new: Vec<&str> = third.layers.iter().filter(|l| !l.reused).map(|l| l.id.as_str()).collect();
+        let new: Vec<&str> = third
+            .layers
+            .iter()
+            .filter(|l| !l.reused)
+            .map(|l| l.id.as_str())
+            .collect();
         assert_eq!(new, ["slice-1"]);
     }
 }
@@ -220,9 +277,13 @@ fn two_exports_in_different_places_have_one_digest() {
     let digest = |umask: u32| {
         let world = World::new();
         for dir in [&world.app, &world.layers] {
-            dir.set_permissions(".", Permissions::from_mode(0o777 & !umask)).unwrap();
+            dir.set_permissions(".", Permissions::from_mode(0o777 & !umask))
+                .unwrap();
         }
-        world.layers.set_permissions("a", Permissions::from_mode(0o777 & !umask)).unwrap();
+        world
+            .layers
+            .set_permissions("a", Permissions::from_mode(0o777 & !umask))
+            .unwrap();
         world.export(None).unwrap().image.manifest.digest
     };
     assert_eq!(digest(0o022), digest(0o077));
@@ -233,13 +294,27 @@ fn two_exports_in_different_places_have_one_digest() {
 fn slices_become_layers_of_their_own_even_if_empty() {
     let mut world = World::new();
     world.metadata.slices = vec![
-        Slice { paths: Some(vec!["bin".to_owned()]) },
-        Slice { paths: Some(vec!["nothing".to_owned()]) },
+        Slice {
+            paths: Some(vec!["bin".to_owned()]),
+        },
+        Slice {
+            paths: Some(vec!["nothing".to_owned()]),
+        },
     ];
     world.export(None).unwrap();
     let image = world.store.image("app");
-    let history: Vec<&str> = image.config.history[3..6].iter().map(|h| h.created_by.as_str()).collect();
-    assert_eq!(history, ["Application Slice: 1", "Application Slice: 2", "Application Slice: 3"]);
+    let history: Vec<&str> = image.config.history[3..6]
+        .iter()
+        .map(|h| h.created_by.as_str())
+        .collect();
+    assert_eq!(
+        history,
+        [
+            "Application Slice: 1",
+            "Application Slice: 2",
+            "Application Slice: 3"
+        ]
+    );
     assert_eq!(world.store.tar(&image, 4), vec![0; 1024]);
 }
 
@@ -255,7 +330,9 @@ fn a_layer_without_content_comes_from_the_previous_image_or_not_at_all() {
     assert!(matches!(refused, Err(ExportError::NothingToReuse { layer }) if layer == "a:tool"));
     world.layer("tool", "[types]\nlaunch = true\ncache = true\n");
     let refused = world.export(Some(&previous));
-    assert!(matches!(refused, Err(ExportError::CacheWithoutContent { layer }) if layer == "a:tool"));
+    assert!(
+        matches!(refused, Err(ExportError::CacheWithoutContent { layer }) if layer == "a:tool")
+    );
 }
 
 #[test]
@@ -264,7 +341,10 @@ fn all_malformed_layers_are_named() {
     world.layer("x", "launch = true\n");
     world.layer("y", "[types\n");
     let error = world.export(None).unwrap_err();
-    assert_eq!(error.to_string(), "metadata of layers cannot be read: `a:x`, `a:y`");
+    assert_eq!(
+        error.to_string(),
+        "metadata of layers cannot be read: `a:x`, `a:y`"
+    );
 }
 
 // shows: export-006 export-007
@@ -273,24 +353,39 @@ fn a_default_process_must_exist() {
     let mut world = World::new();
     world.default_process = Some("worker");
     world.export(None).unwrap();
-    assert_eq!(world.store.image("app").config.config.entrypoint, ["/cnb/process/worker"]);
+    assert_eq!(
+        world.store.image("app").config.config.entrypoint,
+        ["/cnb/process/worker"]
+    );
     world.default_process = Some("nope");
-    assert!(matches!(world.export(None), Err(ExportError::NoSuchProcess { .. })));
+    assert!(matches!(
+        world.export(None),
+        Err(ExportError::NoSuchProcess { .. })
+    ));
     world.default_process = None;
     world.metadata.buildpack_default_process_type = None;
     world.export(None).unwrap();
-    assert_eq!(world.store.image("app").config.config.entrypoint, ["/cnb/lifecycle/launcher"]);
+    assert_eq!(
+        world.store.image("app").config.config.entrypoint,
+        ["/cnb/lifecycle/launcher"]
+    );
 }
 
 // shows: labels-017
 #[test]
 fn a_buildpack_cannot_set_the_lifecycles_own_labels() {
     let mut world = World::new();
-    let label = |key: &str| cnbw_spec::launch::Label { key: key.to_owned(), value: "x".to_owned() };
+    let label = |key: &str| cnbw_spec::launch::Label {
+        key: key.to_owned(),
+        value: "x".to_owned(),
+    };
     world.metadata.labels = vec![label("io.buildpacks.lifecycle.metadata"), label("mine")];
     world.export(None).unwrap();
     let image = world.store.image("app");
-    assert_ne!(image.config.label("io.buildpacks.lifecycle.metadata"), Some("x"));
+    assert_ne!(
+        image.config.label("io.buildpacks.lifecycle.metadata"),
+        Some("x")
+    );
     assert_eq!(image.config.label("mine"), Some("x"));
     assert!(world.messages.contain("Ignoring label"));
 }
@@ -325,7 +420,10 @@ fn links_of_guests_are_data() {
     // A document that is a link is not read through it.
     put(&secret, "l.toml", "[types]\nlaunch = true\n", 0o644);
     rustix::fs::symlinkat(format!("{target}/l.toml"), &world.layers, "a/l.toml").unwrap();
-    assert!(matches!(world.export(None), Err(ExportError::MalformedLayers { .. })));
+    assert!(matches!(
+        world.export(None),
+        Err(ExportError::MalformedLayers { .. })
+    ));
 }
 
 fn cache_request<'a>(world: &'a World, layers: &'a Tree<'a>) -> CacheRequest<'a> {
@@ -342,7 +440,10 @@ fn cache_request<'a>(world: &'a World, layers: &'a Tree<'a>) -> CacheRequest<'a>
 #[test]
 fn what_the_cache_took_comes_back() {
     let world = World::new();
-    world.layer("c", "[types]\ncache = true\nbuild = true\n[metadata]\nn = 1\n");
+    world.layer(
+        "c",
+        "[types]\ncache = true\nbuild = true\n[metadata]\nn = 1\n",
+    );
     put(&world.layers, "a/c/bin/x", "x", 0o755);
     world.layer("gone", "[types]\ncache = true\n");
     let (_cache_temp, cache_dir) = temp();
@@ -369,11 +470,16 @@ fn what_the_cache_took_comes_back() {
     assert!(restored[0].with_content && restored[0].name == "c");
     assert_eq!(fresh.read_to_string("a/c/bin/x").unwrap(), "x");
     let document = fresh.read_to_string("a/c.toml").unwrap();
-    assert!(document.contains("[metadata]") && !document.contains("types"), "{document}");
+    assert!(
+        document.contains("[metadata]") && !document.contains("types"),
+        "{document}"
+    );
 
     let metadata = open().metadata().unwrap();
     let sha = &metadata.buildpacks[0].layers["c"].sha;
-    cache_dir.write(format!("committed/{sha}.tar"), "damage").unwrap();
+    cache_dir
+        .write(format!("committed/{sha}.tar"), "damage")
+        .unwrap();
     let (_damaged_temp, damaged) = temp();
     assert!(restore_into(&damaged).is_empty());
     assert!(world.messages.contain("Skipping restore for layer a:c"));

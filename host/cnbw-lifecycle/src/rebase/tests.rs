@@ -22,11 +22,16 @@ impl World {
             serde_json::to_string(&label).unwrap(),
         );
         store.add_run_image("app", &["base", "app"], &app);
-        Self { store, messages: Messages::default() }
+        Self {
+            store,
+            messages: Messages::default(),
+        }
     }
 
     fn rebase(&self, run: &Image, name: &str, forced: bool) -> Result<Image, RebaseError> {
-        let app = ImageSource::open(&self.store, "app", None::<&Platform>).unwrap().unwrap();
+        let app = ImageSource::open(&self.store, "app", None::<&Platform>)
+            .unwrap()
+            .unwrap();
         let request = RebaseRequest {
             platform_api: PlatformApi::V0_15,
             app: &app,
@@ -57,13 +62,20 @@ fn layers_of_the_run_image_change_places_and_nothing_else() {
     let world = World::new(r#","io.buildpacks.base.old":"x","keep":"me""#);
     let run = world.store.add_run_image("run", &["new 0", "new 1"], RUN);
     let image = world.rebase(&run, "m.io/run", false).unwrap();
-    let diff_ids: Vec<String> = image.config.rootfs.diff_ids.iter().map(ToString::to_string).collect();
+    let diff_ids: Vec<String> = image
+        .config
+        .rootfs
+        .diff_ids
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(diff_ids, ["new 0", "new 1", "app"].map(DiffIdText::of));
     assert_eq!(image.config.config.env, ["CNB_PLATFORM_API=0.15", "X=1"]);
     assert_eq!(image.config.label("keep"), Some("me"));
     assert_eq!(image.config.label("io.buildpacks.base.note"), Some("next"));
     assert_eq!(image.config.label("io.buildpacks.base.old"), None);
-    let label: Value = serde_json::from_str(image.config.label(labels::LIFECYCLE_METADATA).unwrap()).unwrap();
+    let label: Value =
+        serde_json::from_str(image.config.label(labels::LIFECYCLE_METADATA).unwrap()).unwrap();
     assert_eq!(label["app"], json!("odd"));
     assert_eq!(label["runImage"]["topLayer"], json!(diff_ids[1]));
     assert_eq!(label["runImage"]["reference"], json!("r.io/run@sha256:1"));
@@ -87,7 +99,12 @@ fn every_refusal_gives_way_to_force() {
     let arm = RUN.replace("amd64", "arm64");
     let ubuntu = RUN.replace("base.note\":\"next", "base.distro.name\":\"ubuntu");
     for (extra, run, name, refused) in [
-        (r#","io.buildpacks.rebasable":"false""#, RUN, "r.io/run", "not marked as rebasable"),
+        (
+            r#","io.buildpacks.rebasable":"false""#,
+            RUN,
+            "r.io/run",
+            "not marked as rebasable",
+        ),
         ("", arm.as_str(), "r.io/run", "linux/arm64"),
         ("", ubuntu.as_str(), "r.io/run", "ubuntu"),
         ("", RUN, "other.io/run", "not among"),
@@ -104,7 +121,10 @@ fn every_refusal_gives_way_to_force() {
     let run = world.store.add_run_image("run", &["new"], RUN);
     let image = world.rebase(&run, "other.io/run", true).unwrap();
     let names = run_image_names(&image.config, PlatformApi::V0_15).unwrap();
-    assert_eq!((names.image.as_deref(), names.mirrors.len()), (Some("other.io/run"), 0));
+    assert_eq!(
+        (names.image.as_deref(), names.mirrors.len()),
+        (Some("other.io/run"), 0)
+    );
 }
 
 // shows: rebase-006 rebase-021
@@ -117,14 +137,33 @@ fn images_of_stack_times_are_compared_by_stack_and_mixins() {
         config
     };
     let check = |app: (&str, &str), run: (&str, &str)| {
-        check_stacks(&config(app.0, app.1), &config(run.0, run.1)).map_err(|error| error.to_string())
+        check_stacks(&config(app.0, app.1), &config(run.0, run.1))
+            .map_err(|error| error.to_string())
     };
-    assert_eq!(check(("s", r#"["build:a","run:b"]"#), ("s", r#"["a","b","c"]"#)), Ok(()));
-    assert!(check(("s", r#"["b","a"]"#), ("s", "")).unwrap_err().contains("a, b"));
+    assert_eq!(
+        check(("s", r#"["build:a","run:b"]"#), ("s", r#"["a","b","c"]"#)),
+        Ok(())
+    );
+    assert!(
+        check(("s", r#"["b","a"]"#), ("s", ""))
+            .unwrap_err()
+            .contains("a, b")
+    );
     assert!(check(("s", ""), ("t", "")).unwrap_err().contains("stack"));
-    assert!(check(("", ""), ("t", "")).unwrap_err().contains("application image"));
+    assert!(
+        check(("", ""), ("t", ""))
+            .unwrap_err()
+            .contains("application image")
+    );
     assert!(check(("s", "no json"), ("s", "")).is_err());
-    for (api, old) in [(None, true), (Some("0.11"), true), (Some("0.3"), true), (Some("0.12"), false), (Some("v0.15"), false), (Some("1.0"), false)] {
+    for (api, old) in [
+        (None, true),
+        (Some("0.11"), true),
+        (Some("0.3"), true),
+        (Some("0.12"), false),
+        (Some("v0.15"), false),
+        (Some("1.0"), false),
+    ] {
         assert_eq!(is_of_stack_times(api), old, "{api:?}");
     }
 }
@@ -136,8 +175,14 @@ fn a_top_layer_that_is_not_there_is_an_error() {
     let run = world.store.add_run_image("run", &["new"], RUN);
     let mut app = world.store.image("app");
     app.config.rootfs.diff_ids.remove(0);
-    assert!(matches!(layers_above(&app, &DiffIdText::of("base")), Err(RebaseError::NoTopLayer { .. })));
+    assert!(matches!(
+        layers_above(&app, &DiffIdText::of("base")),
+        Err(RebaseError::NoTopLayer { .. })
+    ));
     let empty = world.store.add_run_image("empty", &[], RUN);
-    assert!(matches!(world.rebase(&empty, "r.io/run", false), Err(RebaseError::EmptyRunImage)));
+    assert!(matches!(
+        world.rebase(&empty, "r.io/run", false),
+        Err(RebaseError::EmptyRunImage)
+    ));
     assert!(world.rebase(&run, "r.io/run", false).is_ok());
 }

@@ -126,10 +126,15 @@ impl Extraction<'_> {
         let Some(components) = self.locate(raw).map_err(refused)? else {
             return match kind {
                 EntryType::Directory => Ok(()),
-                _ => Err(refused("only directories may be above the layer's own place")),
+                _ => Err(refused(
+                    "only directories may be above the layer's own place",
+                )),
             };
         };
-        let mode = entry.header().mode().map_err(|source| ExtractError::Read { source })?;
+        let mode = entry
+            .header()
+            .mode()
+            .map_err(|source| ExtractError::Read { source })?;
         let mode = Mode::from_raw_mode(mode & 0o7777);
         match kind {
             EntryType::Directory => self.make_directory(&components, mode),
@@ -148,7 +153,9 @@ impl Extraction<'_> {
                     .into_owned();
                 self.make_link(&components, &target)
             }
-            _ => Err(refused("it is neither a directory nor a file nor a symbolic link")),
+            _ => Err(refused(
+                "it is neither a directory nor a file nor a symbolic link",
+            )),
         }
     }
 
@@ -248,7 +255,14 @@ impl Extraction<'_> {
             .try_clone()
             .map_err(write_error("open", self.destination.path))?;
         for (index, component) in components.iter().enumerate() {
-            let path = || components.iter().take(index + 1).cloned().collect::<Vec<_>>().join("/");
+            let path = || {
+                components
+                    .iter()
+                    .take(index + 1)
+                    .cloned()
+                    .collect::<Vec<_>>()
+                    .join("/")
+            };
             match current.create_dir(component) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}

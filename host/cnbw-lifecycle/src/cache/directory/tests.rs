@@ -32,15 +32,22 @@ fn a_cache_is_replaced_as_a_whole() {
     let (_temp, dir) = temp();
     let first = layer(&scratch, "1");
     let first_id = first.diff_id;
-    open(&dir).replace(&CacheMetadata::default(), vec![first]).unwrap();
+    open(&dir)
+        .replace(&CacheMetadata::default(), vec![first])
+        .unwrap();
     let old = open(&dir);
     assert!(old.exists() && is_usable(&old, &first_id));
     let second = layer(&scratch, "2");
     let second_id = second.diff_id;
-    open(&dir).replace(&CacheMetadata::default(), vec![second]).unwrap();
+    open(&dir)
+        .replace(&CacheMetadata::default(), vec![second])
+        .unwrap();
     let new = open(&dir);
     assert!(is_usable(&new, &second_id) && !is_usable(&new, &first_id));
-    assert!(!is_usable(&old, &second_id), "an opened cache stays what it was");
+    assert!(
+        !is_usable(&old, &second_id),
+        "an opened cache stays what it was"
+    );
     let names = files::sorted_names(&dir).unwrap();
     assert_eq!(names, [COMMITTED]);
 }
@@ -52,14 +59,23 @@ fn an_unchanged_layer_shares_its_file_and_a_damaged_one_is_repaired() {
     let (_scratch_temp, scratch) = temp();
     let (_temp, dir) = temp();
     let blob = layer(&scratch, "1");
-    let (id, path) = (blob.diff_id, format!("{COMMITTED}/{}", file_name(&blob.diff_id)));
-    open(&dir).replace(&CacheMetadata::default(), vec![blob]).unwrap();
+    let (id, path) = (
+        blob.diff_id,
+        format!("{COMMITTED}/{}", file_name(&blob.diff_id)),
+    );
+    open(&dir)
+        .replace(&CacheMetadata::default(), vec![blob])
+        .unwrap();
     let inode = dir.metadata(&path).unwrap().ino();
-    open(&dir).replace(&CacheMetadata::default(), vec![layer(&scratch, "1")]).unwrap();
+    open(&dir)
+        .replace(&CacheMetadata::default(), vec![layer(&scratch, "1")])
+        .unwrap();
     assert_eq!(dir.metadata(&path).unwrap().ino(), inode);
     dir.write(&path, "damage").unwrap();
     assert!(!is_usable(&open(&dir), &id));
-    open(&dir).replace(&CacheMetadata::default(), vec![layer(&scratch, "1")]).unwrap();
+    open(&dir)
+        .replace(&CacheMetadata::default(), vec![layer(&scratch, "1")])
+        .unwrap();
     assert!(is_usable(&open(&dir), &id));
 }
 
@@ -69,7 +85,9 @@ fn an_interrupted_replacement_leaves_the_old_cache() {
     let (_temp, dir) = temp();
     let blob = layer(&scratch, "1");
     let id = blob.diff_id;
-    open(&dir).replace(&CacheMetadata::default(), vec![blob]).unwrap();
+    open(&dir)
+        .replace(&CacheMetadata::default(), vec![blob])
+        .unwrap();
     // Killed between the two renames.
     dir.create_dir(STAGING).unwrap();
     dir.rename(COMMITTED, &dir, BACKUP).unwrap();
@@ -112,6 +130,7 @@ fn metadata_that_is_no_json_is_an_empty_cache() {
     let (_temp, dir) = temp();
     let cache = open(&dir);
     assert!(!cache.exists());
-    dir.write(format!("{COMMITTED}/{METADATA}"), "garbage").unwrap();
+    dir.write(format!("{COMMITTED}/{METADATA}"), "garbage")
+        .unwrap();
     assert_eq!(cache.metadata().unwrap(), CacheMetadata::default());
 }

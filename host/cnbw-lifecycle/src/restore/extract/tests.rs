@@ -48,7 +48,12 @@ fn modes_links_and_content_come_back() {
         ("/layers/a/l", EntryType::Directory, 0o755, ""),
         ("/layers/a/l/d", EntryType::Directory, 0o555, ""),
         ("/layers/a/l/d/f", EntryType::Regular, 0o4751, "x"),
-        ("/layers/a/l/abs", EntryType::Symlink, 0o777, "/nowhere/at/all"),
+        (
+            "/layers/a/l/abs",
+            EntryType::Symlink,
+            0o777,
+            "/nowhere/at/all",
+        ),
     ]);
     unpack(&dir, &tar).unwrap();
     let mode = |path: &str| dir.symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
@@ -56,7 +61,9 @@ fn modes_links_and_content_come_back() {
     assert_eq!(mode("a/l/d/f"), 0o4751);
     assert_eq!(dir.read_to_string("a/l/d/f").unwrap(), "x");
     assert_eq!(
-        rustix::fs::readlinkat(&dir, "a/l/abs", Vec::new()).unwrap().as_bytes(),
+        rustix::fs::readlinkat(&dir, "a/l/abs", Vec::new())
+            .unwrap()
+            .as_bytes(),
         b"/nowhere/at/all"
     );
     assert_eq!(dir.metadata("a/l/d/f").unwrap().mtime(), NORMALIZED_TIME);
@@ -76,7 +83,10 @@ fn entries_outside_the_place_are_refused() {
     ] {
         let (_temp, dir) = scratch();
         let result = unpack(&dir, &tar_of(&[(name, kind, 0o644, "x")]));
-        assert!(matches!(result, Err(ExtractError::Refused { .. })), "{name} {result:?}");
+        assert!(
+            matches!(result, Err(ExtractError::Refused { .. })),
+            "{name} {result:?}"
+        );
         assert_eq!(dir.entries().unwrap().count(), 0, "{name}");
     }
 }
@@ -90,7 +100,10 @@ fn a_link_in_the_way_is_never_followed() {
         ("/layers/a/l/x", EntryType::Symlink, 0o777, target),
         ("/layers/a/l/x/f", EntryType::Regular, 0o644, "x"),
     ]);
-    assert!(matches!(unpack(&dir, &through), Err(ExtractError::Write { .. })));
+    assert!(matches!(
+        unpack(&dir, &through),
+        Err(ExtractError::Write { .. })
+    ));
     let over = tar_of(&[("/layers/a/l/x", EntryType::Regular, 0o644, "y")]);
     unpack(&dir, &over).unwrap();
     assert_eq!(dir.read_to_string("a/l/x").unwrap(), "y");
@@ -101,14 +114,21 @@ fn a_link_in_the_way_is_never_followed() {
 fn a_truncated_tar_is_damage() {
     let (_temp, dir) = scratch();
     let tar = tar_of(&[("/layers/a/l/f", EntryType::Regular, 0o644, "x")]);
-    assert!(matches!(unpack(&dir, &tar[..512]), Err(ExtractError::Read { .. })));
+    assert!(matches!(
+        unpack(&dir, &tar[..512]),
+        Err(ExtractError::Read { .. })
+    ));
 }
 
 #[test]
 fn limits_hold() {
     let (_temp, dir) = scratch();
     let tar = tar_of(&[("/layers/a/l/f", EntryType::Regular, 0o644, "xyz")]);
-    let destination = Destination { layers: &dir, path: "/layers", place: &["a", "l"] };
+    let destination = Destination {
+        layers: &dir,
+        path: "/layers",
+        place: &["a", "l"],
+    };
     let with = |bytes, entries| extract(&*tar, &destination, ExtractLimits { bytes, entries });
     with(3, 1).unwrap();
     assert!(matches!(with(2, 1), Err(ExtractError::Refused { .. })));
