@@ -175,31 +175,35 @@ fn meet(
         &[(Scheme::Https, tls)]
     };
     let mut reasons: Vec<String> = Vec::new();
+    let mut refused = None;
     for (position, (scheme, reach)) in ways.iter().enumerate() {
         let last = position + 1 == ways.len();
         let origin = Origin::new(*scheme, registry);
-        match ping(&origin, *reach, options, transport) {
-            Ok(answer) => match greeting(registry, answer, last)? {
-                Some(challenge) => return Ok((origin, *reach, challenge)),
-                None => reasons.push("no registry answers there over plain HTTP".to_owned()),
-            },
-            Err(reason) => {
-                if !reasons.contains(&reason) {
-                    reasons.push(reason);
-                }
+        match ping(&origin, *reach, last, options, transport) {
+            // This is how TLS servers answer plain HTTP.
+            Ok(answer) if answer.status == 400 && *scheme == Scheme::Http => {
+                reasons.push("it does not answer over plain HTTP".to_owned());
             }
+            Ok(answer) => match greeting(registry, answer) {
+                Ok(challenge) => return Ok((origin, *reach, challenge)),
+                // Perhaps something else answers on this port; the other way decides.
+                Err(error) => refused = refused.or(Some(error)),
+            },
+            Err(reason) if reasons.contains(&reason) => {}
+            Err(reason) => reasons.push(reason),
         }
     }
-    Err(RegistryError::Unreachable {
+    Err(refused.unwrap_or_else(|| RegistryError::Unreachable {
         host: registry.to_owned(),
         reason: reasons.join("; "),
-    })
+    }))
 }
 
-/// Asks for nothing, until there is an answer or no hope.
+/// Asks for nothing, until there is an answer or no hope. Where another way is left, one failure is enough.
 fn ping(
     origin: &Origin,
     reach: Reach,
+    last: bool,
     options: &Options,
     transport: &Transport,
 ) -> Result<Answer, String> {
@@ -210,80 +214,55 @@ fn ping(
         content: Content::NOTHING,
         offset: 0,
     };
+    let retries = &options.retries;
     let mut failures = 0;
     loop {
         failures += 1;
-        let reason = match transport.run(reach, &outgoing) {
-            Ok(answer) if is_passing(answer.status) && failures < options.retries.attempts => {
-                match wished_pause(&answer) {
-                    Some(wish) if wish > options.retries.longest_wish => return Ok(answer),
-                    wish => {
-                        answer.discard();
-                        std::thread::sleep(wish.unwrap_or(options.retries.pause(failures)));
-                    }
+        let again = failures < retries.attempts;
+        let pause = match transport.run(reach, &outgoing) {
+            Ok(answer) if is_passing(answer.status) && again => {
+                let wish = wished_pause(&answer).unwrap_or(retries.pause(failures));
+                if wish > retries.longest_wish {
+                    return Ok(answer);
                 }
-                continue;
+                answer.discard();
+                wish
             }
             Ok(answer) => return Ok(answer),
-            Err(Failure::Passing(reason)) if failures < options.retries.attempts => {
-                // On loopback this may be a TLS server that hung up on plain HTTP: the other way is next.
-                if is_loopback(&origin.authority) && failures > 1 {
-                    return Err(reason);
-                }
-                std::thread::sleep(options.retries.pause(failures));
-                continue;
-            }
+            Err(Failure::Passing(_)) if again && last => retries.pause(failures),
             Err(Failure::Passing(reason) | Failure::Refused(reason) | Failure::Lasting(reason)) => {
-                reason
+                return Err(reason);
             }
-            Err(Failure::Content(error)) => error.to_string(),
+            Err(Failure::Content(error)) => return Err(error.to_string()),
         };
-        return Err(reason);
+        std::thread::sleep(pause);
     }
 }
 
-/// Reads the challenge off the answer to a ping; `None` if another scheme has to be tried.
-fn greeting(
-    registry: &str,
-    answer: Answer,
-    last: bool,
-) -> Result<Option<Challenge>, RegistryError> {
-    match answer.status {
-        200 => {
-            answer.discard();
-            Ok(Some(Challenge::Open))
-        }
-        401 => {
-            let challenge = Challenge::pick(answer.header_values("www-authenticate").into_iter());
-            answer.discard();
-            Ok(Some(challenge))
-        }
-        // This is how TLS servers answer plain HTTP.
-        400 if !last => Ok(None),
-        status => {
-            let said = shown(&answer.into_error_text(), &[]);
-            Err(match status {
-                403 => RegistryError::Denied {
-                    host: registry.to_owned(),
-                    status,
-                    said,
-                },
-                404 => RegistryError::Rule {
-                    host: registry.to_owned(),
-                    rule: "it is no registry: `/v2/` is not there".to_owned(),
-                },
-                300..=399 => RegistryError::Rule {
-                    host: registry.to_owned(),
-                    rule: "its `/v2/` is redirected".to_owned(),
-                },
-                _ => RegistryError::Status {
-                    host: registry.to_owned(),
-                    status,
-                    said,
-                },
-            })
-        }
+/// Reads the challenge off the answer to a ping.
+fn greeting(registry: &str, answer: Answer) -> Result<Challenge, RegistryError> {
+    let status = answer.status;
+    if status == 200 {
+        answer.discard();
+        return Ok(Challenge::Open);
     }
+    if status == 401 {
+        let challenge = Challenge::pick(answer.header_values("www-authenticate").into_iter());
+        answer.discard();
+        return Ok(challenge);
+    }
+    let host = registry.to_owned();
+    let said = shown(&answer.into_error_text(), &[]);
+    let rule = |rule: &str| RegistryError::Rule {
+        host: registry.to_owned(),
+        rule: rule.to_owned(),
+    };
+    Err(match status {
+        403 => RegistryError::Denied { host, status, said },
+        404 => rule("it is no registry: `/v2/` is not there"),
+        300..=399 => rule("its `/v2/` is redirected"),
+        _ => RegistryError::Status { host, status, said },
+    })
 }
 
 /// Returns whether a status may be another one soon.

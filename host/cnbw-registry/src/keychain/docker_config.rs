@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -18,7 +18,11 @@ const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 pub struct DockerConfig {
     file: File,
     helpers: Arc<dyn CredentialHelpers>,
+    /// What helpers answered, by helper and server: each start of one costs.
+    answers: Arc<Mutex<Answers>>,
 }
+
+type Answers = BTreeMap<(String, String), Option<Credential>>;
 
 impl fmt::Debug for DockerConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,7 +63,11 @@ impl DockerConfig {
             what: "the docker configuration",
             source: super::redact(&source),
         })?;
-        Ok(Self { file, helpers })
+        Ok(Self {
+            file,
+            helpers,
+            answers: Arc::default(),
+        })
     }
 
     fn ask(&self, helper: &str, registry: &str) -> Result<Option<Credential>, KeychainError> {
@@ -68,12 +76,20 @@ impl DockerConfig {
         } else {
             registry
         };
-        self.helpers
+        let key = (helper.to_owned(), server.to_owned());
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = answers.get(&key) {
+            return Ok(answer.clone());
+        }
+        let answer = self
+            .helpers
             .get(helper, server)
             .map_err(|source| KeychainError::Helper {
                 helper: helper.to_owned(),
                 source,
-            })
+            })?;
+        answers.insert(key, answer.clone());
+        Ok(answer)
     }
 }
 

@@ -136,6 +136,27 @@ fn helpers_come_before_the_store_and_the_store_before_the_file() {
     assert!(config.credential("c.io", "x").is_err());
 }
 
+#[derive(Debug, Default)]
+struct Counting(std::sync::atomic::AtomicUsize);
+
+impl CredentialHelpers for Counting {
+    fn get(&self, helper: &str, server: &str) -> Result<Option<Credential>, HelperError> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(Some(Credential::basic(helper, server)))
+    }
+}
+
+#[test]
+fn a_helper_is_asked_once_for_each_server() {
+    let helpers = Arc::new(Counting::default());
+    let text = r#"{"credsStore":"store"}"#;
+    let config = DockerConfig::parse(text, Arc::<Counting>::clone(&helpers)).unwrap();
+    for registry in ["a.io", "b.io", "a.io", "b.io"] {
+        config.credential(registry, "x").unwrap().unwrap();
+    }
+    assert_eq!(helpers.0.load(std::sync::atomic::Ordering::Relaxed), 2);
+}
+
 #[test]
 fn a_store_without_an_answer_leaves_the_file_to_decide() {
     for store in ["empty", "broken"] {

@@ -507,6 +507,7 @@ fn a_wish_to_wait_is_granted_within_limits() {
     assert!(begin.elapsed() >= Duration::from_secs(1));
 }
 
+// shows: registry-auth-010
 #[test]
 fn what_a_registry_says_is_shown_without_secrets_and_control_characters() {
     let liar = Liar::start(|request| {
