@@ -15,14 +15,24 @@ use std::process::Command;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Architectures of images, and the targets of the programs in them.
-const ARCHITECTURES: [(&str, &str); 2] = [("amd64", "x86_64-unknown-linux-musl"), ("arm64", "aarch64-unknown-linux-musl")];
+const ARCHITECTURES: [(&str, &str); 2] = [
+    ("amd64", "x86_64-unknown-linux-musl"),
+    ("arm64", "aarch64-unknown-linux-musl"),
+];
 
 fn main() -> Result<()> {
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = manifest_dir.join("../..").canonicalize()?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     let target = target_dir(&out);
-    for watched in ["Cargo.lock", "host/cnbw-launcher", "guest-examples/Cargo.lock", "guest-examples/Cargo.toml", "guest-examples/static-site/buildpack", "guest-examples/static-site/server"] {
+    for watched in [
+        "Cargo.lock",
+        "host/cnbw-launcher",
+        "guest-examples/Cargo.lock",
+        "guest-examples/Cargo.toml",
+        "guest-examples/static-site/buildpack",
+        "guest-examples/static-site/server",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
 
@@ -30,22 +40,97 @@ fn main() -> Result<()> {
     let mut launchers = String::new();
     let mut servers = Vec::new();
     for (architecture, triple) in ARCHITECTURES {
-        build(&root, &target, &["--profile", "launcher", "-p", "cnbw-launcher", "--target", triple])?;
-        let launcher = keep(&target.join(triple).join("launcher/cnbw-launcher"), &out, &format!("launcher-{architecture}"))?;
-        write!(launchers, "({architecture:?}, include_bytes!({launcher:?}).as_slice()), ")?;
-        build_guest(&root, &target, &["--profile", "server", "-p", "static-site-server", "--target", triple])?;
-        servers.push((architecture, keep(&target.join(triple).join("server/static-site-server"), &out, &format!("server-{architecture}"))?));
+        build(
+            &root,
+            &target,
+            &[
+                "--profile",
+                "launcher",
+                "-p",
+                "cnbw-launcher",
+                "--target",
+                triple,
+            ],
+        )?;
+        let launcher = keep(
+            &target.join(triple).join("launcher/cnbw-launcher"),
+            &out,
+            &format!("launcher-{architecture}"),
+        )?;
+        write!(
+            launchers,
+            "({architecture:?}, include_bytes!({launcher:?}).as_slice()), "
+        )?;
+        build_guest(
+            &root,
+            &target,
+            &[
+                "--profile",
+                "server",
+                "-p",
+                "static-site-server",
+                "--target",
+                triple,
+            ],
+        )?;
+        servers.push((
+            architecture,
+            keep(
+                &target.join(triple).join("server/static-site-server"),
+                &out,
+                &format!("server-{architecture}"),
+            )?,
+        ));
     }
-    writeln!(code, "pub(crate) const LAUNCHERS: &[(&str, &[u8])] = &[{launchers}];")?;
+    writeln!(
+        code,
+        "pub(crate) const LAUNCHERS: &[(&str, &[u8])] = &[{launchers}];"
+    )?;
 
-    build_guest(&root, &target, &["--profile", "guest", "-p", "static-site-buildpack", "--target", "wasm32-wasip1"])?;
+    build_guest(
+        &root,
+        &target,
+        &[
+            "--profile",
+            "guest",
+            "-p",
+            "static-site-buildpack",
+            "--target",
+            "wasm32-wasip1",
+        ],
+    )?;
     let wasm = target.join("wasm32-wasip1/guest");
     let mut files = vec![
-        ("buildpack.toml".to_owned(), keep(&root.join("guest-examples/static-site/buildpack/buildpack.toml"), &out, "static-site.toml")?),
-        ("bin/detect".to_owned(), keep(&wasm.join("static-site-detect.wasm"), &out, "static-site-detect.wasm")?),
-        ("bin/build".to_owned(), keep(&wasm.join("static-site-build.wasm"), &out, "static-site-build.wasm")?),
+        (
+            "buildpack.toml".to_owned(),
+            keep(
+                &root.join("guest-examples/static-site/buildpack/buildpack.toml"),
+                &out,
+                "static-site.toml",
+            )?,
+        ),
+        (
+            "bin/detect".to_owned(),
+            keep(
+                &wasm.join("static-site-detect.wasm"),
+                &out,
+                "static-site-detect.wasm",
+            )?,
+        ),
+        (
+            "bin/build".to_owned(),
+            keep(
+                &wasm.join("static-site-build.wasm"),
+                &out,
+                "static-site-build.wasm",
+            )?,
+        ),
     ];
-    files.extend(servers.into_iter().map(|(architecture, path)| (format!("server/{architecture}"), path)));
+    files.extend(
+        servers
+            .into_iter()
+            .map(|(architecture, path)| (format!("server/{architecture}"), path)),
+    );
     writeln!(code, "pub(crate) const STATIC_SITE: &[(&str, &[u8])] = &[")?;
     for (name, path) in files {
         writeln!(code, "    ({name:?}, include_bytes!({path:?}).as_slice()),")?;
@@ -68,30 +153,58 @@ fn target_dir(out: &Path) -> PathBuf {
 
 fn build_guest(root: &Path, target: &Path, args: &[&str]) -> Result<()> {
     let manifest = root.join("guest-examples/Cargo.toml");
-    let manifest = manifest.to_str().ok_or("the repository's path is not UTF-8")?;
-    build(root, target, &[&["--manifest-path", manifest], args].concat())
+    let manifest = manifest
+        .to_str()
+        .ok_or("the repository's path is not UTF-8")?;
+    build(
+        root,
+        target,
+        &[&["--manifest-path", manifest], args].concat(),
+    )
 }
 
 /// Runs cargo for another target.
 fn build(root: &Path, target: &Path, args: &[&str]) -> Result<()> {
     let mut command = Command::new(variable("CARGO")?);
-    command.current_dir(root).args(["build", "--locked", "--quiet", "--target-dir"]).arg(target).args(args);
+    command
+        .current_dir(root)
+        .args(["build", "--locked", "--quiet", "--target-dir"])
+        .arg(target)
+        .args(args);
     // What the outer build was given must not reach these bytes.
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        let kept = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_"];
-        if (text.starts_with("CARGO") && !kept.iter().any(|prefix| text.starts_with(prefix))) || text.starts_with("RUSTC") || text == "RUSTFLAGS" || text.starts_with("CLIPPY_") {
+        let kept = [
+            "CARGO_HOME",
+            "CARGO_NET_",
+            "CARGO_HTTP_",
+            "CARGO_REGISTRIES_",
+            "CARGO_REGISTRY_",
+            "CARGO_SOURCE_",
+        ];
+        if (text.starts_with("CARGO") && !kept.iter().any(|prefix| text.starts_with(prefix)))
+            || text.starts_with("RUSTC")
+            || text == "RUSTFLAGS"
+            || text.starts_with("CLIPPY_")
+        {
             command.env_remove(&name);
         }
     }
     let mut flags = format!("--remap-path-prefix={}=/cnbw", root.display());
-    if let Some(home) = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| env::home_dir().map(|home| home.join(".cargo"))) {
+    if let Some(home) = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::home_dir().map(|home| home.join(".cargo")))
+    {
         flags = format!("--remap-path-prefix={}=/cargo\u{1f}{flags}", home.display());
     }
     command.env("CARGO_ENCODED_RUSTFLAGS", flags);
     let status = command.status()?;
     if !status.success() {
-        return Err(format!("cargo {} ended with {status}; `rustup target add` installs a missing target", args.join(" ")).into());
+        return Err(format!(
+            "cargo {} ended with {status}; `rustup target add` installs a missing target",
+            args.join(" ")
+        )
+        .into());
     }
     Ok(())
 }

@@ -8,7 +8,13 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 ///
 /// No daemon, no root, no container runtime: one command turns a directory into an image.
 #[derive(Debug, Parser)]
-#[command(name = "cnbw", version, propagate_version = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(
+    name = "cnbw",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
@@ -37,18 +43,9 @@ pub(crate) struct OutputArgs {
 pub(crate) enum Command {
     /// Build an image from an application's source.
     Build(BuildArgs),
-    /// Look at, check and copy images.
+    /// Check images.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// Run one phase of the lifecycle, with the flags of the reference lifecycle.
-    #[command(disable_help_flag = true)]
-    Lifecycle {
-        /// `analyzer`, `detector`, `restorer`, `builder`, `exporter`, `creator` or `rebaser`.
-        phase: String,
-        /// The phase's own flags, for example `-app /workspace`.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
 }
 
 /// What `cnbw build` takes.
@@ -63,7 +60,12 @@ pub(crate) struct BuildArgs {
     pub(crate) path: PathBuf,
     /// A buildpack: a directory, or `ID[@VERSION]` of a built-in one. May be given several times;
     /// the group then is exactly these, in this order.
-    #[arg(short, long = "buildpack", value_name = "BUILDPACK", value_delimiter = ',')]
+    #[arg(
+        short,
+        long = "buildpack",
+        value_name = "BUILDPACK",
+        value_delimiter = ','
+    )]
     pub(crate) buildpacks: Vec<String>,
     /// What the application's image stands on: `scratch`, `oci:DIR[:TAG]`, `docker://NAME`, …
     #[arg(long, value_name = "IMAGE", default_value = "scratch")]
@@ -133,12 +135,5 @@ pub(crate) enum ImageCommand {
     Validate {
         /// The image: `oci:DIR[:TAG]`, `oci-archive:FILE`, `docker-archive:FILE`, `docker://NAME`.
         image: String,
-    },
-    /// Copy an image from one place to another.
-    Copy {
-        /// Where it is.
-        source: String,
-        /// Where it shall be.
-        target: String,
     },
 }

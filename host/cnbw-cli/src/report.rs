@@ -3,3 +3,4 @@
 pub(crate) mod error;
 pub(crate) mod escape;
 pub(crate) mod human;
+pub(crate) mod json;

@@ -18,12 +18,18 @@ pub struct BuiltInBuildpack {
 
 /// The built-in buildpacks, in the order of the default builder: each alone in a group, the first that
 /// wants the application wins.
-pub const BUILDPACKS: &[BuiltInBuildpack] = &[BuiltInBuildpack { files: embedded::STATIC_SITE }];
+pub const BUILDPACKS: &[BuiltInBuildpack] = &[BuiltInBuildpack {
+    files: embedded::STATIC_SITE,
+}];
 
 impl BuiltInBuildpack {
     /// Its descriptor.
     pub fn descriptor(&self) -> Result<BuildpackDescriptor, DocumentError> {
-        let bytes = self.files.iter().find(|(name, _)| *name == "buildpack.toml").map_or(&b""[..], |(_, bytes)| bytes);
+        let bytes = self
+            .files
+            .iter()
+            .find(|(name, _)| *name == "buildpack.toml")
+            .map_or(&b""[..], |(_, bytes)| bytes);
         parse_buildpack("buildpack.toml", bytes)
     }
 
@@ -44,7 +50,10 @@ impl BuiltInBuildpack {
 
 /// The launcher for an architecture of linux images (`amd64`, `arm64`).
 pub fn launcher(architecture: &str) -> Option<&'static [u8]> {
-    embedded::LAUNCHERS.iter().find(|(name, _)| *name == architecture).map(|(_, bytes)| *bytes)
+    embedded::LAUNCHERS
+        .iter()
+        .find(|(name, _)| *name == architecture)
+        .map(|(_, bytes)| *bytes)
 }
 
 #[cfg(test)]
@@ -57,7 +66,11 @@ mod tests {
             let descriptor = buildpack.descriptor().unwrap();
             for program in ["bin/detect", "bin/build"] {
                 let file = buildpack.files.iter().find(|(name, _)| *name == program);
-                assert!(file.is_some_and(|(_, bytes)| bytes.starts_with(b"\0asm")), "{program} of {}", descriptor.buildpack);
+                assert!(
+                    file.is_some_and(|(_, bytes)| bytes.starts_with(b"\0asm")),
+                    "{program} of {}",
+                    descriptor.buildpack
+                );
             }
         }
     }
@@ -69,7 +82,11 @@ mod tests {
             let bytes = launcher(architecture).unwrap();
             assert!(bytes.starts_with(b"\x7fELF"));
             assert_eq!(bytes[18], machine, "{architecture}");
-            assert!(bytes.len() <= 512 * 1024, "{architecture}: {} bytes", bytes.len());
+            assert!(
+                bytes.len() <= 512 * 1024,
+                "{architecture}: {} bytes",
+                bytes.len()
+            );
         }
         assert!(launcher("riscv64").is_none());
     }

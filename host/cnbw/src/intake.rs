@@ -9,7 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cap_fs_ext::{FollowSymlinks, OpenOptionsFollowExt};
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt, FileType, FileTypeExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
+use cap_std::fs::{
+    Dir, DirBuilder, DirBuilderExt, FileType, FileTypeExt, OpenOptions, OpenOptionsExt,
+    Permissions, PermissionsExt,
+};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 /// How much an application may be.
@@ -25,7 +28,11 @@ pub struct IntakeLimits {
 
 impl IntakeLimits {
     /// 8 GiB in a million files, 256 directories deep.
-    pub const DEFAULT: Self = Self { bytes: 8 << 30, entries: 1_000_000, depth: 256 };
+    pub const DEFAULT: Self = Self {
+        bytes: 8 << 30,
+        entries: 1_000_000,
+        depth: 256,
+    };
 }
 
 /// Why an application cannot be taken in.
@@ -62,7 +69,9 @@ pub enum IntakeError {
     #[error("the application's directory is empty")]
     Empty,
     /// A pattern in the project descriptor.
-    #[error("pattern `{pattern}` under `{key}` in the project descriptor is no gitignore pattern: {reason}")]
+    #[error(
+        "pattern `{pattern}` under `{key}` in the project descriptor is no gitignore pattern: {reason}"
+    )]
     Pattern {
         /// `include` or `exclude`.
         key: &'static str,
@@ -101,7 +110,12 @@ impl Filter {
             Self::Everything => true,
             Self::Exclude(patterns) => !patterns.matched(path, is_dir).is_ignore(),
             // A directory is entered always: something below it may match. It is kept only if something did.
-            Self::Include(patterns) => is_dir || patterns.matched_path_or_any_parents(path, is_dir).is_ignore(),
+            Self::Include(patterns) => {
+                is_dir
+                    || patterns
+                        .matched_path_or_any_parents(path, is_dir)
+                        .is_ignore()
+            }
         }
     }
 }
@@ -109,37 +123,59 @@ impl Filter {
 fn patterns(key: &'static str, list: &[String]) -> Result<Gitignore, IntakeError> {
     let mut builder = GitignoreBuilder::new("");
     for pattern in list {
-        builder.add_line(None, pattern).map_err(|error| IntakeError::Pattern {
-            key,
-            pattern: pattern.clone(),
-            reason: error.to_string(),
-        })?;
+        builder
+            .add_line(None, pattern)
+            .map_err(|error| IntakeError::Pattern {
+                key,
+                pattern: pattern.clone(),
+                reason: error.to_string(),
+            })?;
     }
-    builder.build().map_err(|error| IntakeError::Pattern { key, pattern: String::new(), reason: error.to_string() })
+    builder.build().map_err(|error| IntakeError::Pattern {
+        key,
+        pattern: String::new(),
+        reason: error.to_string(),
+    })
 }
 
-struct Intake<'a> {
-    filter: &'a Filter,
+struct Intake {
     limits: IntakeLimits,
     bytes: u64,
     entries: u64,
 }
 
 /// Copies the application from `source` into the empty directory `target`.
-pub fn take_in(source: &Dir, target: &Dir, filter: &Filter, limits: IntakeLimits) -> Result<(), IntakeError> {
-    let mut intake = Intake { filter, limits, bytes: 0, entries: 0 };
+pub(crate) fn take_in(
+    source: &Dir,
+    target: &Dir,
+    filter: &Filter,
+    limits: IntakeLimits,
+) -> Result<(), IntakeError> {
+    let mut intake = Intake {
+        limits,
+        bytes: 0,
+        entries: 0,
+    };
     // An own stack: an application may be deeper than a thread's stack is long.
-    let clone = |dir: &Dir| dir.try_clone().map_err(|source| io_error("open", Path::new("."), source));
+    let clone = |dir: &Dir| {
+        dir.try_clone()
+            .map_err(|source| io_error("open", Path::new("."), source))
+    };
     let mut stack = vec![(clone(source)?, clone(target)?, PathBuf::new(), 1)];
     let mut found_any = false;
     while let Some((from, to, path, depth)) = stack.pop() {
         if depth > limits.depth {
-            return Err(IntakeError::TooMuch { limit: limits.depth as u64, what: "directories below each other" });
+            return Err(IntakeError::TooMuch {
+                limit: limits.depth as u64,
+                what: "directories below each other",
+            });
         }
         for name in intake.names(&from, &path)? {
             found_any = true;
             let child = path.join(&name);
-            let metadata = from.symlink_metadata(&name).map_err(|source| io_error("look at", &child, source))?;
+            let metadata = from
+                .symlink_metadata(&name)
+                .map_err(|source| io_error("look at", &child, source))?;
             if !filter.takes(&child, metadata.is_dir()) {
                 continue;
             }
@@ -147,18 +183,30 @@ pub fn take_in(source: &Dir, target: &Dir, filter: &Filter, limits: IntakeLimits
             if metadata.is_dir() {
                 let mut builder = DirBuilder::new();
                 builder.mode(0o700);
-                to.create_dir_with(&name, &builder).map_err(|source| io_error("create", &child, source))?;
-                let next_from = from.open_dir_nofollow_at(&name).map_err(|source| io_error("open", &child, source))?;
-                let next_to = to.open_dir_nofollow_at(&name).map_err(|source| io_error("open", &child, source))?;
-                to.set_permissions(&name, Permissions::from_mode(mode | 0o700)).map_err(|source| io_error("set the mode of", &child, source))?;
+                to.create_dir_with(&name, &builder)
+                    .map_err(|source| io_error("create", &child, source))?;
+                let next_from = from
+                    .open_dir_nofollow_at(&name)
+                    .map_err(|source| io_error("open", &child, source))?;
+                let next_to = to
+                    .open_dir_nofollow_at(&name)
+                    .map_err(|source| io_error("open", &child, source))?;
+                to.set_permissions(&name, Permissions::from_mode(mode | 0o700))
+                    .map_err(|source| io_error("set the mode of", &child, source))?;
                 stack.push((next_from, next_to, child, depth + 1));
             } else if metadata.is_symlink() {
-                let destination = from.read_link_contents(&name).map_err(|source| io_error("read the link", &child, source))?;
-                to.symlink_contents(destination, &name).map_err(|source| io_error("create the link", &child, source))?;
+                let destination = from
+                    .read_link_contents(&name)
+                    .map_err(|source| io_error("read the link", &child, source))?;
+                to.symlink_contents(destination, &name)
+                    .map_err(|source| io_error("create the link", &child, source))?;
             } else if metadata.is_file() {
                 intake.copy_file(&from, &to, &name, &child, mode)?;
             } else {
-                return Err(IntakeError::SpecialFile { path: child, kind: describe(metadata.file_type()) });
+                return Err(IntakeError::SpecialFile {
+                    path: child,
+                    kind: describe(metadata.file_type()),
+                });
             }
         }
     }
@@ -171,7 +219,7 @@ pub fn take_in(source: &Dir, target: &Dir, filter: &Filter, limits: IntakeLimits
     Ok(())
 }
 
-impl Intake<'_> {
+impl Intake {
     /// The names in a directory, sorted, so that the copy never depends on the disk's order.
     fn names(&mut self, dir: &Dir, path: &Path) -> Result<Vec<OsString>, IntakeError> {
         let error = |source| io_error("list", path, source);
@@ -180,32 +228,57 @@ impl Intake<'_> {
             names.push(entry.map_err(error)?.file_name());
             self.entries += 1;
             if self.entries > self.limits.entries {
-                return Err(IntakeError::TooMuch { limit: self.limits.entries, what: "files and directories" });
+                return Err(IntakeError::TooMuch {
+                    limit: self.limits.entries,
+                    what: "files and directories",
+                });
             }
         }
         names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
         Ok(names)
     }
 
-    fn copy_file(&mut self, from: &Dir, to: &Dir, name: &OsString, path: &Path, mode: u32) -> Result<(), IntakeError> {
+    fn copy_file(
+        &mut self,
+        from: &Dir,
+        to: &Dir,
+        name: &OsString,
+        path: &Path,
+        mode: u32,
+    ) -> Result<(), IntakeError> {
         let mut read = OpenOptions::new();
         // The file may have become a FIFO since it was looked at; opening one must not hang.
-        read.read(true).follow(FollowSymlinks::No).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-        let source = from.open_with(name, &read).map_err(|source| io_error("open", path, source))?;
-        let metadata = source.metadata().map_err(|source| io_error("look at", path, source))?;
+        read.read(true)
+            .follow(FollowSymlinks::No)
+            .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let source = from
+            .open_with(name, &read)
+            .map_err(|source| io_error("open", path, source))?;
+        let metadata = source
+            .metadata()
+            .map_err(|source| io_error("look at", path, source))?;
         if !metadata.is_file() {
-            return Err(IntakeError::SpecialFile { path: path.to_owned(), kind: describe(metadata.file_type()) });
+            return Err(IntakeError::SpecialFile {
+                path: path.to_owned(),
+                kind: describe(metadata.file_type()),
+            });
         }
         self.bytes += metadata.len();
         if self.bytes > self.limits.bytes {
-            return Err(IntakeError::TooMuch { limit: self.limits.bytes, what: "bytes" });
+            return Err(IntakeError::TooMuch {
+                limit: self.limits.bytes,
+                what: "bytes",
+            });
         }
         let mut write = OpenOptions::new();
         write.write(true).create_new(true).mode(0o600);
-        let target = to.open_with(name, &write).map_err(|source| io_error("create", path, source))?;
+        let target = to
+            .open_with(name, &write)
+            .map_err(|source| io_error("create", path, source))?;
         let (mut source, mut target) = (source.into_std(), target.into_std());
         io::copy(&mut source, &mut target).map_err(|source| io_error("copy", path, source))?;
-        rustix::fs::fchmod(&target, rustix::fs::Mode::from_raw_mode(mode | 0o600)).map_err(|source| io_error("set the mode of", path, source.into()))
+        rustix::fs::fchmod(&target, rustix::fs::Mode::from_raw_mode(mode | 0o600))
+            .map_err(|source| io_error("set the mode of", path, source.into()))
     }
 }
 
@@ -214,7 +287,10 @@ fn remove_empty(dir: &Dir) -> Result<(), IntakeError> {
     let mut all = Vec::new();
     let mut stack = vec![PathBuf::from(".")];
     while let Some(path) = stack.pop() {
-        for entry in dir.read_dir(&path).map_err(|source| io_error("list", &path, source))? {
+        for entry in dir
+            .read_dir(&path)
+            .map_err(|source| io_error("list", &path, source))?
+        {
             let entry = entry.map_err(|source| io_error("list", &path, source))?;
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 let child = path.join(entry.file_name());
@@ -241,7 +317,11 @@ impl OpenDirNoFollow for Dir {
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> IntakeError {
-    IntakeError::Io { action, path: path.to_owned(), source }
+    IntakeError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
 }
 
 fn describe(kind: FileType) -> &'static str {
@@ -266,7 +346,11 @@ mod tests {
         let root = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
         root.create_dir("from").unwrap();
         root.create_dir("to").unwrap();
-        (temp, root.open_dir("from").unwrap(), root.open_dir("to").unwrap())
+        (
+            temp,
+            root.open_dir("from").unwrap(),
+            root.open_dir("to").unwrap(),
+        )
     }
 
     #[test]
@@ -275,7 +359,10 @@ mod tests {
         from.symlink_contents("/etc/passwd", "out").unwrap();
         from.write("a", "x").unwrap();
         take_in(&from, &to, &Filter::Everything, IntakeLimits::DEFAULT).unwrap();
-        assert_eq!(to.read_link_contents("out").unwrap(), Path::new("/etc/passwd"));
+        assert_eq!(
+            to.read_link_contents("out").unwrap(),
+            Path::new("/etc/passwd")
+        );
         assert_eq!(to.read("a").unwrap(), b"x");
     }
 
@@ -283,17 +370,31 @@ mod tests {
     fn modes_are_kept_without_the_special_bits() {
         let (_temp, from, to) = pair();
         from.write("run", "#!").unwrap();
-        from.set_permissions("run", Permissions::from_mode(0o4755)).unwrap();
+        from.set_permissions("run", Permissions::from_mode(0o4755))
+            .unwrap();
         take_in(&from, &to, &Filter::Everything, IntakeLimits::DEFAULT).unwrap();
-        assert_eq!(to.metadata("run").unwrap().permissions().mode() & 0o7777, 0o755);
+        assert_eq!(
+            to.metadata("run").unwrap().permissions().mode() & 0o7777,
+            0o755
+        );
     }
 
     #[test]
     fn a_named_pipe_is_refused_and_does_not_hang() {
         let (temp, from, to) = pair();
-        rustix::fs::mknodat(rustix::fs::CWD, temp.path().join("from/pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            temp.path().join("from/pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
         let error = take_in(&from, &to, &Filter::Everything, IntakeLimits::DEFAULT).unwrap_err();
-        assert_eq!(error.to_string(), "`pipe` in the application is a named pipe; only files, directories and links can become part of an image");
+        assert_eq!(
+            error.to_string(),
+            "`pipe` in the application is a named pipe; only files, directories and links can become part of an image"
+        );
     }
 
     #[test]
@@ -308,13 +409,26 @@ mod tests {
         let (_temp, from, to) = pair();
         from.write("a", "12345").unwrap();
         from.write("b", "12345").unwrap();
-        let limits = IntakeLimits { bytes: 9, ..IntakeLimits::DEFAULT };
+        let limits = IntakeLimits {
+            bytes: 9,
+            ..IntakeLimits::DEFAULT
+        };
         let error = take_in(&from, &to, &Filter::Everything, limits).unwrap_err();
         assert_eq!(error.to_string(), "the application has more than 9 bytes");
         let (_temp, from, to) = pair();
         from.write("a", "12345").unwrap();
         from.write("b", "12345").unwrap();
-        take_in(&from, &to, &Filter::Everything, IntakeLimits { bytes: 10, entries: 2, ..IntakeLimits::DEFAULT }).unwrap();
+        take_in(
+            &from,
+            &to,
+            &Filter::Everything,
+            IntakeLimits {
+                bytes: 10,
+                entries: 2,
+                ..IntakeLimits::DEFAULT
+            },
+        )
+        .unwrap();
     }
 
     #[test]
@@ -323,18 +437,32 @@ mod tests {
         let taken = |include: &[&str], exclude: &[&str]| {
             let (_temp, from, to) = pair();
             for file in files {
-                from.create_dir_all(Path::new(file).parent().unwrap()).unwrap();
+                from.create_dir_all(Path::new(file).parent().unwrap())
+                    .unwrap();
                 from.write(file, "x").unwrap();
             }
-            let strings = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+            let strings = |list: &[&str]| {
+                list.iter()
+                    .map(|text| (*text).to_owned())
+                    .collect::<Vec<_>>()
+            };
             let filter = Filter::new(&strings(include), &strings(exclude)).unwrap();
             take_in(&from, &to, &filter, IntakeLimits::DEFAULT).unwrap();
             let kept: Vec<&str> = files.into_iter().filter(|file| to.exists(file)).collect();
             (kept, to.exists("src"))
         };
-        assert_eq!(taken(&[], &["*.md", "node_modules/"]), (vec!["src/a.rs"], true));
+        assert_eq!(
+            taken(&[], &["*.md", "node_modules/"]),
+            (vec!["src/a.rs"], true)
+        );
         assert_eq!(taken(&["*.md"], &[]), (vec!["a.md", "docs/only.md"], false));
         assert_eq!(taken(&["/docs/"], &[]), (vec!["docs/only.md"], false));
-        assert_eq!(taken(&[], &["*.md", "!docs/only.md"]), (vec!["src/a.rs", "node_modules/x/y.js", "docs/only.md"], true));
+        assert_eq!(
+            taken(&[], &["*.md", "!docs/only.md"]),
+            (
+                vec!["src/a.rs", "node_modules/x/y.js", "docs/only.md"],
+                true
+            )
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use cnbw_oci::descriptor::Platform;
-use cnbw_oci::image::{ImageSink, ImageSource};
+use cnbw_oci::image::{ImageSource, IndexSink};
 use cnbw_oci::layer::Owner;
 use cnbw_sandbox::SandboxRunner;
 
@@ -49,9 +49,11 @@ pub enum RunImage {
 #[derive(Clone, Debug)]
 pub struct Destination {
     /// The place.
-    pub sink: Arc<dyn ImageSink>,
+    pub sink: Arc<dyn IndexSink>,
     /// Names there; the first is the main one.
     pub names: Vec<String>,
+    /// The same names as users write them.
+    pub shown: Vec<String>,
     /// The image of the build before, to reuse layers of: its place and its name there.
     pub previous: Option<(Arc<dyn ImageSource>, String)>,
     /// Whether names may be shown to others.

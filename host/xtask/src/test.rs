@@ -118,32 +118,36 @@ fn lints() -> Result<()> {
         "-D",
         "warnings",
     ]))?;
-    run_command(cargo(&[
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ])
-    .current_dir(root().join("guest-examples")))
+    run_command(
+        cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .current_dir(root().join("guest-examples")),
+    )
 }
 
 fn licenses() -> Result<()> {
     let deny = tools::cargo_deny()?;
-    run_command(std::process::Command::new(deny)
-        .args([
-            "--locked",
-            "--log-level",
-            "error",
-            "check",
-            "licenses",
-            "bans",
-            "sources",
-        ])
-        .current_dir(root()))
+    run_command(
+        std::process::Command::new(deny)
+            .args([
+                "--locked",
+                "--log-level",
+                "error",
+                "check",
+                "licenses",
+                "bans",
+                "sources",
+            ])
+            .current_dir(root()),
+    )
 }
 
 fn guests() -> Result<(Count, bool)> {

@@ -7,7 +7,11 @@ use super::escape::escape;
 
 /// An error as text: one line for the error, one for each cause, one for the hint.
 pub(crate) fn show(error: &dyn Error, hint: Option<&str>, color: bool) -> String {
-    let (red, plain) = if color { ("\u{1b}[31m", "\u{1b}[0m") } else { ("", "") };
+    let (red, plain) = if color {
+        ("\u{1b}[31m", "\u{1b}[0m")
+    } else {
+        ("", "")
+    };
     let mut text = format!("{red}error:{plain} {}", one_line(&error.to_string()));
     let mut cause = error.source();
     // A chain longer than this is a loop.
@@ -40,7 +44,10 @@ mod tests {
 
     #[test]
     fn causes_follow_the_error_and_the_hint_comes_last() {
-        let error = Outer { name: "a\u{1b}[2J", source: std::io::Error::other("two\nlines") };
+        let error = Outer {
+            name: "a\u{1b}[2J",
+            source: std::io::Error::other("two\nlines"),
+        };
         assert_eq!(
             show(&error, Some("look there"), false),
             "error: cannot read `a\\u{1b}[2J`\n  caused by: two lines\n  hint: look there"

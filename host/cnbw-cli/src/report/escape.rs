@@ -44,12 +44,18 @@ mod tests {
 
     #[test]
     fn cursor_movements_and_title_sequences_become_text() {
-        assert_eq!(escape(b"a\x1b[2Jb\x1b]0;evil\x07c\r", true), "a\\u{1b}[2Jb\\u{1b}]0;evil\\u{7}c\\u{d}");
+        assert_eq!(
+            escape(b"a\x1b[2Jb\x1b]0;evil\x07c\r", true),
+            "a\\u{1b}[2Jb\\u{1b}]0;evil\\u{7}c\\u{d}"
+        );
     }
 
     #[test]
     fn colors_pass_only_if_asked_for() {
-        assert_eq!(escape(b"\x1b[1;31mred\x1b[0m", true), "\u{1b}[1;31mred\u{1b}[0m");
+        assert_eq!(
+            escape(b"\x1b[1;31mred\x1b[0m", true),
+            "\u{1b}[1;31mred\u{1b}[0m"
+        );
         assert_eq!(escape(b"\x1b[1;31mred\x1b[0m", false), "red");
     }
 

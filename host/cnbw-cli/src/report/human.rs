@@ -53,7 +53,12 @@ impl HumanReporter {
             let shared = Arc::clone(&state);
             std::thread::spawn(move || tick(&shared));
         }
-        Self { level, color, terminal, state }
+        Self {
+            level,
+            color,
+            terminal,
+            state,
+        }
     }
 
     fn line(&self, state: &mut State, text: &str) {
@@ -65,7 +70,11 @@ impl HumanReporter {
     fn heading(&self, state: &mut State, phase: Phase) {
         state.running = Some((doing(phase), Instant::now()));
         let heading = format!("===> {}", doing(phase).to_uppercase());
-        let text = if self.color { format!("\u{1b}[36m{heading}\u{1b}[0m") } else { heading };
+        let text = if self.color {
+            format!("\u{1b}[36m{heading}\u{1b}[0m")
+        } else {
+            heading
+        };
         if self.level > Level::Quiet {
             self.line(state, &text);
         }
@@ -85,7 +94,11 @@ impl HumanReporter {
 
     fn prefixed(&self, state: &mut State, name: &str, line: &[u8]) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let text = format!("[{}] {}", escape(name.as_bytes(), false), escape(line, self.color));
+        let text = format!(
+            "[{}] {}",
+            escape(name.as_bytes(), false),
+            escape(line, self.color)
+        );
         self.line(state, &text);
     }
 
@@ -97,12 +110,24 @@ impl HumanReporter {
         }
     }
 
+    /// Ends the report of a build that failed: what programs said last is shown, the progress line goes.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.flush(&mut state);
+        clear(&mut state);
+        state.closed = true;
+    }
+
     /// The closing line of a build: time in all, and for each phase.
     pub(crate) fn finish(&self, total: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.flush(&mut state);
         if self.level > Level::Quiet {
-            let parts: Vec<String> = state.times.iter().map(|(phase, time)| format!("{} {}", noun(*phase), show(*time))).collect();
+            let parts: Vec<String> = state
+                .times
+                .iter()
+                .map(|(phase, time)| format!("{} {}", noun(*phase), show(*time)))
+                .collect();
             let text = format!("Built in {} ({})", show(total), parts.join(", "));
             self.line(&mut state, &text);
         }
@@ -122,16 +147,33 @@ impl Events for HumanReporter {
                     state.times.push((phase, start.elapsed()));
                 }
             }
-            Event::BuildpackOutput { buildpack, program, bytes, .. } => {
-                let wanted = if program == Program::Build { Level::Normal } else { Level::Quiet };
+            Event::BuildpackOutput {
+                buildpack,
+                program,
+                bytes,
+                ..
+            } => {
+                let wanted = if program == Program::Build {
+                    Level::Normal
+                } else {
+                    Level::Quiet
+                };
                 if self.level >= wanted {
                     self.output(&mut state, &buildpack.id.to_string(), bytes);
                 }
             }
-            Event::Info(text) if self.level >= Level::Normal => self.line(&mut state, &escape_lines(text)),
-            Event::Debug(text) if self.level >= Level::Verbose => self.line(&mut state, &escape_lines(text)),
+            Event::Info(text) if self.level >= Level::Normal => {
+                self.line(&mut state, &escape_lines(text))
+            }
+            Event::Debug(text) if self.level >= Level::Verbose => {
+                self.line(&mut state, &escape_lines(text))
+            }
             Event::Warning(text) => {
-                let text = if self.color { format!("\u{1b}[33mwarning:\u{1b}[0m {}", escape_lines(text)) } else { format!("warning: {}", escape_lines(text)) };
+                let text = if self.color {
+                    format!("\u{1b}[33mwarning:\u{1b}[0m {}", escape_lines(text))
+                } else {
+                    format!("warning: {}", escape_lines(text))
+                };
                 self.line(&mut state, &text);
             }
             _ => {}
@@ -143,7 +185,10 @@ impl Events for HumanReporter {
 }
 
 fn escape_lines(text: &str) -> String {
-    text.lines().map(|line| escape(line.as_bytes(), false)).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| escape(line.as_bytes(), false))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Keeps the progress line up to date until the report is closed.
@@ -157,7 +202,12 @@ fn tick(state: &Mutex<State>) {
         if let Some((what, start)) = state.running
             && start.elapsed() > PATIENCE
         {
-            write!(std::io::stderr(), "\r\u{1b}[K{what} … {} s", start.elapsed().as_secs()).ok();
+            write!(
+                std::io::stderr(),
+                "\r\u{1b}[K{what} … {} s",
+                start.elapsed().as_secs()
+            )
+            .ok();
             std::io::stderr().flush().ok();
             state.shown = true;
         }
@@ -193,5 +243,9 @@ fn noun(phase: Phase) -> &'static str {
 }
 
 fn show(time: Duration) -> String {
-    if time < Duration::from_secs(1) { format!("{} ms", time.as_millis()) } else { format!("{:.1} s", time.as_secs_f64()) }
+    if time < Duration::from_secs(1) {
+        format!("{} ms", time.as_millis())
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
 }

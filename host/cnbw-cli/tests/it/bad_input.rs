@@ -8,9 +8,18 @@ use crate::support::{Ended, Place, eats_memory, exits, never_ends, says};
 fn assert_refused(place: &Place, ended: &Ended, code: i32, words: &[&str]) {
     assert_eq!(ended.code, Some(code), "{}", ended.stderr);
     assert_eq!(ended.stdout, "", "standard output is for results");
-    assert_eq!(ended.stderr.matches("error:").count(), 1, "one error: {}", ended.stderr);
+    assert_eq!(
+        ended.stderr.matches("error:").count(),
+        1,
+        "one error: {}",
+        ended.stderr
+    );
     for word in words {
-        assert!(ended.stderr.contains(word), "`{word}` is not in: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(word),
+            "`{word}` is not in: {}",
+            ended.stderr
+        );
     }
     assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
     assert_eq!(place.outputs(), Vec::<String>::new());
@@ -20,14 +29,24 @@ fn assert_refused(place: &Place, ended: &Ended, code: i32, words: &[&str]) {
 fn a_missing_path_is_named() {
     let place = Place::empty();
     let ended = place.cnbw(&["build", "app", "--path", "nowhere"]);
-    assert_refused(&place, &ended, 1, &["`nowhere`", "No such file or directory"]);
+    assert_refused(
+        &place,
+        &ended,
+        1,
+        &["`nowhere`", "No such file or directory"],
+    );
 }
 
 #[test]
 fn a_file_as_path_is_refused() {
     let place = Place::empty();
     place.write("file", "x");
-    let ended = place.cnbw(&["build", "app", "--path", place.path("file").to_str().unwrap()]);
+    let ended = place.cnbw(&[
+        "build",
+        "app",
+        "--path",
+        place.path("file").to_str().unwrap(),
+    ]);
     assert_refused(&place, &ended, 1, &["Not a directory"]);
 }
 
@@ -35,14 +54,24 @@ fn a_file_as_path_is_refused() {
 fn an_empty_directory_is_refused() {
     let place = Place::empty();
     std::fs::create_dir(place.path("site")).unwrap();
-    assert_refused(&place, &place.build("app", &[]), 1, &["the application's directory is empty"]);
+    assert_refused(
+        &place,
+        &place.build("app", &[]),
+        1,
+        &["the application's directory is empty"],
+    );
 }
 
 #[test]
 fn an_application_that_no_buildpack_wants_hears_what_each_looked_for() {
     let place = Place::empty();
     place.write("site/main.c", "int main;");
-    assert_refused(&place, &place.build("app", &[]), 20, &["[cnbw/static-site]", "index.html", "no buildpack"]);
+    assert_refused(
+        &place,
+        &place.build("app", &[]),
+        20,
+        &["[cnbw/static-site]", "index.html", "no buildpack"],
+    );
 }
 
 #[test]
@@ -56,7 +85,12 @@ fn a_directory_without_descriptor_is_no_buildpack() {
 #[test]
 fn an_unknown_built_in_buildpack_hears_which_there_are() {
     let place = Place::with_site();
-    assert_refused(&place, &place.build("app", &["--buildpack", "cnbw/cobol"]), 1, &["`cnbw/cobol`", "cnbw/static-site"]);
+    assert_refused(
+        &place,
+        &place.build("app", &["--buildpack", "cnbw/cobol"]),
+        1,
+        &["`cnbw/cobol`", "cnbw/static-site"],
+    );
 }
 
 #[test]
@@ -91,7 +125,12 @@ fn a_guest_that_never_ends_is_stopped() {
         let place = Place::with_site();
         let buildpack = place.buildpack("bp", &detect, &build);
         let ended = place.build("app", &["--buildpack", &buildpack, "--guest-timeout", "1"]);
-        assert_refused(&place, &ended, code, &["test/bp@1.0.0", "limit of 1 s", "--guest-timeout"]);
+        assert_refused(
+            &place,
+            &ended,
+            code,
+            &["test/bp@1.0.0", "limit of 1 s", "--guest-timeout"],
+        );
     }
 }
 
@@ -100,7 +139,12 @@ fn a_guest_that_eats_memory_is_stopped() {
     let place = Place::with_site();
     let buildpack = place.buildpack("bp", &exits(0), &eats_memory());
     let ended = place.build("app", &["--buildpack", &buildpack, "--guest-memory", "64"]);
-    assert_refused(&place, &ended, 51, &["test/bp@1.0.0", "64 MiB", "--guest-memory"]);
+    assert_refused(
+        &place,
+        &ended,
+        51,
+        &["test/bp@1.0.0", "64 MiB", "--guest-memory"],
+    );
 }
 
 #[test]
@@ -108,7 +152,12 @@ fn a_build_program_that_fails_is_heard() {
     let place = Place::with_site();
     let buildpack = place.buildpack("bp", &exits(0), &says("no compiler here", 7));
     let ended = place.build("app", &["--buildpack", &buildpack]);
-    assert_refused(&place, &ended, 51, &["[test/bp] no compiler here", "test/bp@1.0.0", "7"]);
+    assert_refused(
+        &place,
+        &ended,
+        51,
+        &["[test/bp] no compiler here", "test/bp@1.0.0", "7"],
+    );
 }
 
 #[test]
@@ -116,8 +165,18 @@ fn output_cannot_forge_lines_or_move_the_cursor() {
     let place = Place::with_site();
     let buildpack = place.buildpack("bp", &exits(0), &says("a\\1b[2Jb\\0d===> done", 1));
     let ended = place.build("app", &["--buildpack", &buildpack]);
-    assert!(!ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\r'), "{:?}", ended.stderr);
-    assert!(ended.stderr.contains("[test/bp] a\\u{1b}[2Jb\\u{d}===> done"), "{}", ended.stderr);
+    assert!(
+        !ended.stderr.contains('\u{1b}') && !ended.stderr.contains('\r'),
+        "{:?}",
+        ended.stderr
+    );
+    assert!(
+        ended
+            .stderr
+            .contains("[test/bp] a\\u{1b}[2Jb\\u{d}===> done"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -143,11 +202,27 @@ fn a_full_disk_leaves_nothing_under_the_final_name() {
     place.write("site/big.bin", vec![7_u8; 3 << 20]);
     let site = place.path("site");
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_cnbw"), "build", "app", "--path"]);
-    command.arg(&site).current_dir(place.path("out")).env("TMPDIR", place.path("tmp")).env("HOME", place.path("out"));
+    command.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 4096; exec \"$@\"",
+        "sh",
+        env!("CARGO_BIN_EXE_cnbw"),
+        "build",
+        "app",
+        "--path",
+    ]);
+    command
+        .arg(&site)
+        .current_dir(place.path("out"))
+        .env("TMPDIR", place.path("tmp"))
+        .env("HOME", place.path("out"));
     command.env("XDG_CACHE_HOME", place.path("cache"));
     let ended = crate::support::finished(&mut command);
-    assert!(matches!(ended.code, Some(code) if code != 0), "{}", ended.stderr);
+    assert!(
+        matches!(ended.code, Some(code) if code != 0),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.stderr.contains("File too large"), "{}", ended.stderr);
     assert_eq!(place.outputs(), Vec::<String>::new());
     assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
@@ -158,20 +233,40 @@ fn wrong_usage_exits_with_2_and_names_that_mean_nothing_with_3() {
     let place = Place::with_site();
     assert_eq!(place.cnbw(&["build"]).code, Some(2));
     assert_eq!(place.build("app", &["--no-such-flag"]).code, Some(2));
-    for name in ["UPPER", "a b", "oci:", "docker-archive:", "registry.example/app@evil", "../app:tag:tag"] {
+    for name in [
+        "UPPER",
+        "a b",
+        "oci:",
+        "docker-archive:",
+        "registry.example/app@evil",
+        "../app:tag:tag",
+    ] {
         let ended = place.build(name, &[]);
         assert_refused(&place, &ended, 3, &["does not name an image"]);
     }
-    assert_refused(&place, &place.build("app", &["--platform", "plan9/mips"]), 3, &["plan9/mips"]);
+    assert_refused(
+        &place,
+        &place.build("app", &["--platform", "plan9/mips"]),
+        3,
+        &["plan9/mips"],
+    );
     assert_refused(&place, &place.build("app", &["--env", "=x"]), 3, &["--env"]);
 }
 
 #[test]
 fn a_device_in_the_application_is_refused() {
     let place = Place::with_site();
-    let status = std::process::Command::new("mkfifo").arg(place.path("site/pipe")).status().unwrap();
+    let status = std::process::Command::new("mkfifo")
+        .arg(place.path("site/pipe"))
+        .status()
+        .unwrap();
     assert!(status.success());
-    assert_refused(&place, &place.build("app", &[]), 1, &["`pipe`", "named pipe"]);
+    assert_refused(
+        &place,
+        &place.build("app", &[]),
+        1,
+        &["`pipe`", "named pipe"],
+    );
 }
 
 #[test]
@@ -184,6 +279,15 @@ fn an_unreadable_file_is_named() {
         return;
     }
     let place = Place::with_site();
-    std::fs::set_permissions(place.path("site/style.css"), std::fs::Permissions::from_mode(0)).unwrap();
-    assert_refused(&place, &place.build("app", &[]), 1, &["`style.css`", "Permission denied"]);
+    std::fs::set_permissions(
+        place.path("site/style.css"),
+        std::fs::Permissions::from_mode(0),
+    )
+    .unwrap();
+    assert_refused(
+        &place,
+        &place.build("app", &[]),
+        1,
+        &["`style.css`", "Permission denied"],
+    );
 }

@@ -10,7 +10,10 @@ use crate::support::{Place, exits, never_ends};
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not happen within 10 s");
+        assert!(
+            start.elapsed() < Duration::from_secs(10),
+            "{what} did not happen within 10 s"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -19,10 +22,20 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 fn workers_of(parent: u32) -> Vec<u32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
         // Fields after the name in parentheses: state, parent.
-        let Some((_, rest)) = stat.rsplit_once(')') else { continue };
+        let Some((_, rest)) = stat.rsplit_once(')') else {
+            continue;
+        };
         let mut fields = rest.split_whitespace();
         if fields.next() != Some("Z") && fields.next() == Some(&parent.to_string()) {
             found.push(pid);
@@ -33,23 +46,43 @@ fn workers_of(parent: u32) -> Vec<u32> {
 }
 
 fn alive(pid: u32) -> bool {
-    std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))
-        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z')))
+    std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).is_ok_and(
+        |stat| {
+            stat.rsplit_once(')')
+                .is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+        },
+    )
 }
 
 fn signal(name: &str, pid: u32) {
-    assert!(std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+    assert!(
+        std::process::Command::new("kill")
+            .args([name, &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 #[test]
 fn ctrl_c_ends_a_build_in_detect_and_in_build_without_a_trace() {
-    for (name, detect, build) in [("detect", never_ends(), exits(0)), ("build", exits(0), never_ends())] {
+    for (name, detect, build) in [
+        ("detect", never_ends(), exits(0)),
+        ("build", exits(0), never_ends()),
+    ] {
         for key in ["-INT", "-TERM"] {
             let place = Place::with_site();
             let buildpack = place.buildpack("bp", &detect, &build);
             let site = place.path("site");
             let mut child = place
-                .command(&["build", "app", "--path", site.to_str().unwrap(), "--buildpack", &buildpack])
+                .command(&[
+                    "build",
+                    "app",
+                    "--path",
+                    site.to_str().unwrap(),
+                    "--buildpack",
+                    &buildpack,
+                ])
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped())
                 .spawn()
@@ -63,7 +96,9 @@ fn ctrl_c_ends_a_build_in_detect_and_in_build_without_a_trace() {
             let stderr = String::from_utf8(ended.stderr).unwrap();
             assert_eq!(ended.status.code(), Some(130), "{name} {key}: {stderr}");
             assert!(stderr.contains("interrupted"), "{stderr}");
-            wait_until("the end of the workers", || workers.iter().all(|pid| !alive(*pid)));
+            wait_until("the end of the workers", || {
+                workers.iter().all(|pid| !alive(*pid))
+            });
             assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
             assert_eq!(place.outputs(), Vec::<String>::new());
         }
@@ -76,7 +111,14 @@ fn workers_die_with_a_killed_parent() {
     let buildpack = place.buildpack("bp", &exits(0), &never_ends());
     let site = place.path("site");
     let mut child = place
-        .command(&["build", "app", "--path", site.to_str().unwrap(), "--buildpack", &buildpack])
+        .command(&[
+            "build",
+            "app",
+            "--path",
+            site.to_str().unwrap(),
+            "--buildpack",
+            &buildpack,
+        ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -85,6 +127,8 @@ fn workers_die_with_a_killed_parent() {
     let workers = workers_of(child.id());
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_until("the end of the workers", || workers.iter().all(|pid| !alive(*pid)));
+    wait_until("the end of the workers", || {
+        workers.iter().all(|pid| !alive(*pid))
+    });
     assert_eq!(place.outputs(), Vec::<String>::new());
 }

@@ -29,7 +29,10 @@ impl Place {
     }
 
     pub(crate) fn empty() -> Self {
-        let dir = tempfile::Builder::new().prefix("cnbw-test-").tempdir().unwrap();
+        let dir = tempfile::Builder::new()
+            .prefix("cnbw-test-")
+            .tempdir()
+            .unwrap();
         std::fs::create_dir(dir.path().join("tmp")).unwrap();
         std::fs::create_dir(dir.path().join("out")).unwrap();
         Self { dir }
@@ -54,7 +57,8 @@ impl Place {
         for (program, bytes) in [("detect", detect), ("build", build)] {
             let file = format!("{name}/bin/{program}");
             self.write(&file, bytes);
-            std::fs::set_permissions(self.path(&file), std::fs::Permissions::from_mode(0o755)).unwrap();
+            std::fs::set_permissions(self.path(&file), std::fs::Permissions::from_mode(0o755))
+                .unwrap();
         }
         self.path(name).to_str().unwrap().to_owned()
     }
@@ -87,12 +91,18 @@ impl Place {
 
     /// What is left where temporary files go.
     pub(crate) fn leftovers(&self) -> Vec<PathBuf> {
-        std::fs::read_dir(self.path("tmp")).unwrap().map(|entry| entry.unwrap().path()).collect()
+        std::fs::read_dir(self.path("tmp"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
     }
 
     /// What a build put where it was started.
     pub(crate) fn outputs(&self) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(self.path("out")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = std::fs::read_dir(self.path("out"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -114,8 +124,12 @@ pub(crate) fn finished(command: &mut Command) -> Ended {
 
 /// Whether a peer program is there. A CI machine must have it.
 pub(crate) fn has(program: &str) -> bool {
-    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|dir| dir.join(program).is_file());
-    assert!(found || std::env::var_os("CI").is_none(), "{program} is missing on this CI machine");
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .any(|dir| dir.join(program).is_file());
+    assert!(
+        found || std::env::var_os("CI").is_none(),
+        "{program} is missing on this CI machine"
+    );
     if !found {
         eprintln!("skipped: {program} is not installed");
     }

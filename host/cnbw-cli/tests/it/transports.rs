@@ -24,10 +24,18 @@ fn a_plain_name_becomes_one_file_that_is_both_kinds_of_archive() {
     let oci = inspect(&format!("oci-archive:{}", file.display()));
     let docker = inspect(&format!("docker-archive:{}", file.display()));
     assert_eq!(oci["rootfs"], docker["rootfs"]);
-    assert_eq!(docker["config"]["Entrypoint"], serde_json::json!(["/cnb/process/web"]));
+    assert_eq!(
+        docker["config"]["Entrypoint"],
+        serde_json::json!(["/cnb/process/web"])
+    );
     let copied = place.path("copied");
     for kind in ["oci-archive", "docker-archive"] {
-        let ended = finished(Command::new("skopeo").args(["copy", "--insecure-policy"]).arg(format!("{kind}:{}", file.display())).arg(format!("oci:{}:{kind}", copied.display())));
+        let ended = finished(
+            Command::new("skopeo")
+                .args(["copy", "--insecure-policy"])
+                .arg(format!("{kind}:{}", file.display()))
+                .arg(format!("oci:{}:{kind}", copied.display())),
+        );
         assert_eq!(ended.code, Some(0), "{kind}: {}", ended.stderr);
     }
 }
@@ -35,7 +43,11 @@ fn a_plain_name_becomes_one_file_that_is_both_kinds_of_archive() {
 #[test]
 fn every_local_transport_holds_the_same_layers() {
     let place = Place::with_site();
-    for target in ["oci:layout:v1", "oci-archive:a.tar:v1", "docker-archive:d.tar:shop:v1"] {
+    for target in [
+        "oci:layout:v1",
+        "oci-archive:a.tar:v1",
+        "docker-archive:d.tar:shop:v1",
+    ] {
         let ended = place.build(target, &[]);
         assert_eq!(ended.code, Some(0), "{target}: {}", ended.stderr);
     }
@@ -45,8 +57,14 @@ fn every_local_transport_holds_the_same_layers() {
     let out = place.path("out");
     let rootfs = |name: &str| inspect(name)["rootfs"].clone();
     let layout = rootfs(&format!("oci:{}:v1", out.join("layout").display()));
-    assert_eq!(layout, rootfs(&format!("oci-archive:{}:v1", out.join("a.tar").display())));
-    assert_eq!(layout, rootfs(&format!("docker-archive:{}", out.join("d.tar").display())));
+    assert_eq!(
+        layout,
+        rootfs(&format!("oci-archive:{}:v1", out.join("a.tar").display()))
+    );
+    assert_eq!(
+        layout,
+        rootfs(&format!("docker-archive:{}", out.join("d.tar").display()))
+    );
 }
 
 #[test]
@@ -73,7 +91,11 @@ fn what_cnbw_wrote_validates() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     // One flipped byte in a layer is found.
     let blobs = place.path("out/layout/blobs/sha256");
-    let largest = std::fs::read_dir(&blobs).unwrap().map(|entry| entry.unwrap().path()).max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let largest = std::fs::read_dir(&blobs)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max_by_key(|path| path.metadata().unwrap().len())
+        .unwrap();
     let mut bytes = std::fs::read(&largest).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
