@@ -1,4 +1,6 @@
 //! `analyzed.toml`: the images that a build starts from.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#analyzedtoml-toml>
 
 use crate::document::{Document, DocumentError, Reader};
 use crate::labels::{LifecycleMetadata, lifecycle_fields, read_lifecycle_metadata};

@@ -1,4 +1,6 @@
 //! The build plan: what one buildpack's detect program provides and requires.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#build-plan-toml>
 
 use crate::document::{Document, DocumentError, Reader};
 use crate::print::Fields;
@@ -51,32 +53,30 @@ impl BuildPlan {
 pub fn parse_build_plan(file: &str, bytes: &[u8]) -> Result<BuildPlan, DocumentError> {
     let document = Document::parse(file, bytes)?;
     let root = document.root();
-    let plan = BuildPlan {
+    Ok(BuildPlan {
         first: read_sections(&root)?,
         or: root.each("or", read_sections)?,
-    };
-    let versioned = plan
-        .alternatives()
-        .flat_map(|sections| &sections.requires)
-        .find(|require| require.version.is_some());
-    if let Some(require) = versioned {
-        return Err(root.error_here(format!(
-            "`{}` is required with the key `version`, which belongs into `metadata`",
-            crate::document::escape(&require.name)
-        )));
-    }
-    Ok(plan)
+    })
 }
 
 fn read_sections(reader: &Reader<'_>) -> Result<PlanSections, DocumentError> {
     Ok(PlanSections {
-        requires: reader.each("requires", read_require)?,
+        requires: reader.each("requires", read_detected_require)?,
         provides: reader.each("provides", |provide| {
             Ok(Provide {
                 name: provide.text("name")?,
             })
         })?,
     })
+}
+
+fn read_detected_require(reader: &Reader<'_>) -> Result<Require, DocumentError> {
+    let require = read_require(reader)?;
+    if require.version.is_some() {
+        let reason = "a version belongs into `metadata`, not beside the name";
+        return Err(reader.error("version", reason));
+    }
+    Ok(require)
 }
 
 /// Reads name, version and metadata.
@@ -138,15 +138,22 @@ mod tests {
     #[test]
     fn a_version_beside_the_name_is_refused_wherever_it_stands() {
         let cases = [
-            "[[requires]]\nname = \"x\"\nversion = \"1\"",
-            "[[or]]\n[[or.requires]]\nname = \"x\"\nversion = \"1\"\n[or.requires.metadata]\nversion = \"1\"",
+            (
+                "[[requires]]\nname = \"x\"\nversion = \"1\"",
+                3,
+                "requires[0].version",
+            ),
+            (
+                "[[or]]\n[[or.requires]]\nversion = \"1\"\n[or.requires.metadata]\nversion = \"1\"",
+                3,
+                "or[0].requires[0].version",
+            ),
         ];
-        for text in cases {
+        for (text, line, key) in cases {
             let error = parse(text).unwrap_err();
-            assert!(
-                error
-                    .reason
-                    .contains("`x` is required with the key `version`"),
+            assert_eq!(
+                (error.line, error.key.as_str()),
+                (Some(line), key),
                 "{error}"
             );
         }

@@ -1,4 +1,6 @@
 //! `build.toml`: what a buildpack did not meet, and the old bill of materials of the build.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#buildtoml-toml>
 
 use crate::build_plan::{Require, read_require};
 use crate::document::{Document, DocumentError};

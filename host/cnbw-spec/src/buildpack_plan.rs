@@ -1,4 +1,6 @@
 //! The buildpack plan: what a build program reads.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#buildpack-plan-toml>
 
 use crate::build_plan::{Require, read_require, require_fields};
 use crate::build_toml::Unmet;

@@ -1,4 +1,6 @@
 //! `buildpack.toml` and `extension.toml`: what a buildpack says about itself.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#buildpacktoml-toml>
 
 use crate::api::BuildpackApi;
 use crate::document::{Document, DocumentError, Reader};

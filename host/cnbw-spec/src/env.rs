@@ -1,4 +1,6 @@
 //! Rules by which environment variables are changed. The caller decides in which order they apply.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#environment-variable-modification-rules>
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! Execution environments: `production`, `test`, `development`, or any other word.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#execution-environments>
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
 //! `group.toml`: the buildpacks that detection chose.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#grouptoml-toml>
 
 use crate::document::{Document, DocumentError, Reader};
 use crate::id::BuildpackRef;

@@ -1,4 +1,6 @@
 //! Image labels: their names, and the JSON that three of them hold.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#labels>
 
 mod parse;
 mod print;

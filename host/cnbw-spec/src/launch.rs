@@ -1,4 +1,6 @@
 //! `launch.toml`: processes, labels, slices and the old bill of materials of one buildpack.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#launchtoml-toml>
 
 use crate::api::BuildpackApi;
 use crate::build_plan::{Require, read_require};

@@ -1,4 +1,6 @@
 //! `<layer>.toml`: the types and the metadata of a layer.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#layer-content-metadata-toml>
 
 use crate::document::{Document, DocumentError, Reader};
 use crate::print::Fields;

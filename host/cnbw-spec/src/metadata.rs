@@ -1,4 +1,6 @@
 //! `metadata.toml`: what the builder hands to the export and to the launcher in the image.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#metadatatoml-toml>
 
 use crate::api::PlatformApi;
 use crate::build_plan::{Require, read_require, require_fields};

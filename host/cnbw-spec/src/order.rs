@@ -1,4 +1,6 @@
 //! `order.toml`, and the `[[order]]` tables of composite buildpacks: groups to try, in order.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#ordertoml-toml>
 
 use crate::document::{Document, DocumentError, Reader};
 use crate::id::BuildpackRef;

@@ -1,4 +1,6 @@
 //! `plan.toml`: the resolved build plan of a group.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#plantoml-toml>
 
 use crate::build_plan::{Require, read_require, require_fields};
 use crate::buildpack_plan::BuildpackPlan;

@@ -1,4 +1,6 @@
 //! `project.toml`: an application's own description, schemas 0.1 to 0.3, as `pack` reads it.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/extensions/project-descriptor.md>
 
 use crate::document::{Document, DocumentError, Reader, escape};
 use crate::value::Table;

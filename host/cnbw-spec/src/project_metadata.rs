@@ -1,4 +1,6 @@
 //! `project-metadata.toml`: where the application's source comes from.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#project-metadatatoml-toml>
 
 use crate::document::{Document, DocumentError};
 use crate::value::Table;

@@ -1,4 +1,6 @@
 //! `report.toml`: what an export or a rebase made.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#reporttoml-toml>
 
 use crate::metadata::{BomEntry, bom_entry_fields};
 use crate::print::Fields;

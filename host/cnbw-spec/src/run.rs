@@ -1,4 +1,6 @@
 //! `run.toml`: run images and their mirrors.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#runtoml-toml>
 
 use crate::document::{Document, DocumentError, Reader};
 use crate::print::Fields;

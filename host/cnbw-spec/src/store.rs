@@ -1,4 +1,6 @@
 //! `store.toml`: what a buildpack remembers from build to build.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/buildpack.md#storetoml-toml>
 
 use crate::document::{Document, DocumentError};
 use crate::print::Fields;

@@ -1,4 +1,6 @@
 //! `system.toml`: buildpacks that a platform puts before and after every group.
+//!
+//! <https://github.com/buildpacks/spec/blob/main/platform.md#systemtoml-toml>
 
 use crate::document::{Document, DocumentError, Reader};
 use crate::id::BuildpackRef;

@@ -3,10 +3,12 @@
 //! As in the reference: unknown keys are skipped, a key in another case counts if the exact one is
 //! absent, and a value of another type than expected is an error.
 
+use std::fmt;
 use std::ops::Range;
+use std::rc::Rc;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::{
     DocumentError, MAX_DOCUMENT_DEPTH, MAX_DOCUMENT_VALUES, document_text, escape, line_of,
@@ -25,14 +27,25 @@ pub(crate) struct Reader<'a> {
     source: Source<'a>,
     table: &'a DeTable<'a>,
     span: Range<usize>,
-    path: String,
+    path: Path<'a>,
 }
 
 /// One value, with the path that leads to it.
 struct Field<'a> {
     source: Source<'a>,
     value: &'a Spanned<DeValue<'a>>,
-    path: String,
+    above: Path<'a>,
+    segment: Segment<'a>,
+}
+
+/// The way to a table. It is spelled out only in errors.
+#[derive(Clone, Default)]
+struct Path<'a>(Option<Rc<(Self, Segment<'a>)>>);
+
+#[derive(Clone, Copy)]
+enum Segment<'a> {
+    Key(&'a str),
+    Item(usize),
 }
 
 #[derive(Clone, Copy)]
@@ -64,7 +77,7 @@ impl<'d> Document<'d> {
             source: self.source,
             table: self.root.get_ref(),
             span: self.root.span(),
-            path: String::new(),
+            path: Path::default(),
         }
     }
 
@@ -205,15 +218,15 @@ impl<'a> Reader<'a> {
 
     /// All keys of this table, each of which leads to a table.
     pub(crate) fn named_tables(&self) -> Result<Vec<(String, Self)>, DocumentError> {
-        let read = |(key, value): (&Spanned<toml::de::DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
-            let name = key.get_ref().to_string();
-            let path = join(&self.path, &name);
+        let read = |(key, value): (&'a Spanned<DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
+            let name = key.get_ref().as_ref();
             let field = Field {
                 source: self.source,
                 value,
-                path,
+                above: self.path.clone(),
+                segment: Segment::Key(name),
             };
-            Ok((name, field.table()?))
+            Ok((name.to_owned(), field.table()?))
         };
         self.table.iter().map(read).collect()
     }
@@ -262,23 +275,24 @@ impl<'a> Reader<'a> {
         let keys = self.table.keys().map(|key| key.get_ref().as_ref());
         let is_unknown = |key: &&str| !known.iter().any(|name| key.eq_ignore_ascii_case(name));
         keys.filter(is_unknown)
-            .map(|key| join(&self.path, key))
+            .map(|key| self.path.spell(Segment::Key(key)))
             .collect()
     }
 
     /// An error about a key of this table.
     pub(crate) fn error(&self, name: &str, reason: impl Into<String>) -> DocumentError {
-        let span = self
-            .field(name)
-            .map_or(self.span.clone(), |field| field.value.span());
-        self.source
-            .error(Some(span), &join(&self.path, name), reason)
+        let span = match self.field(name) {
+            Some(field) => field.value.span(),
+            None => self.span.clone(),
+        };
+        let key = self.path.spell(Segment::Key(name));
+        self.source.error(Some(span), &key, reason)
     }
 
     /// An error about this table as a whole.
     pub(crate) fn error_here(&self, reason: impl Into<String>) -> DocumentError {
-        self.source
-            .error(Some(self.span.clone()), &self.path, reason)
+        let key = self.path.to_string();
+        self.source.error(Some(self.span.clone()), &key, reason)
     }
 
     /// An error about a name under a key of this table.
@@ -296,7 +310,8 @@ impl<'a> Reader<'a> {
         Some(Field {
             source: self.source,
             value,
-            path: join(&self.path, key.get_ref()),
+            above: self.path.clone(),
+            segment: Segment::Key(key.get_ref()),
         })
     }
 }
@@ -321,10 +336,12 @@ impl<'a> Field<'a> {
         let Some(array) = self.value.get_ref().as_array() else {
             return Err(self.mismatch("an array"));
         };
+        let path = self.path();
         let field = |(index, value)| Field {
             source: self.source,
             value,
-            path: format!("{}[{index}]", self.path),
+            above: path.clone(),
+            segment: Segment::Item(index),
         };
         Ok(array.iter().enumerate().map(field).collect())
     }
@@ -337,7 +354,7 @@ impl<'a> Field<'a> {
             source: self.source,
             table,
             span: self.value.span(),
-            path: self.path.clone(),
+            path: self.path(),
         })
     }
 
@@ -366,13 +383,14 @@ impl<'a> Field<'a> {
                     .collect::<Result<_, _>>()?,
             ),
             DeValue::Table(table) => {
+                let path = self.path();
                 let mut copy = Table::new();
                 for (key, value) in table {
-                    let path = join(&self.path, key.get_ref());
                     let field = Field {
                         source: self.source,
                         value,
-                        path,
+                        above: path.clone(),
+                        segment: Segment::Key(key.get_ref()),
                     };
                     copy.insert(key.get_ref().to_string(), field.any()?);
                 }
@@ -387,8 +405,32 @@ impl<'a> Field<'a> {
     }
 
     fn error(&self, reason: String) -> DocumentError {
-        self.source
-            .error(Some(self.value.span()), &self.path, reason)
+        let key = self.above.spell(self.segment);
+        self.source.error(Some(self.value.span()), &key, reason)
+    }
+
+    fn path(&self) -> Path<'a> {
+        Path(Some(Rc::new((self.above.clone(), self.segment))))
+    }
+}
+
+impl Path<'_> {
+    /// This path and one more segment, as text.
+    fn spell(&self, segment: Segment<'_>) -> String {
+        match (segment, &self.0) {
+            (Segment::Key(key), None) => key.to_owned(),
+            (Segment::Key(key), Some(_)) => format!("{self}.{key}"),
+            (Segment::Item(index), _) => format!("{self}[{index}]"),
+        }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(step) => formatter.write_str(&step.0.spell(step.1)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -411,13 +453,6 @@ impl Source<'_> {
             ..DocumentError::at_key(self.file, key, reason)
         }
     }
-}
-
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        return key.to_owned();
-    }
-    format!("{path}.{key}")
 }
 
 fn with_article(value: &DeValue<'_>) -> &'static str {
