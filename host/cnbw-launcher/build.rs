@@ -12,7 +12,6 @@ const LLD_ARGUMENTS: [&str; 4] = [
 ];
 
 #[expect(
-    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "this is how a build script talks with cargo"
 )]

@@ -62,9 +62,9 @@ pub(crate) fn shown(text: impl AsRef<OsStr>) -> String {
     out.push('`');
     for character in text.chars() {
         if character.is_control() {
-            out.extend(character.escape_default())
+            out.extend(character.escape_default());
         } else {
-            out.push(character)
+            out.push(character);
         }
     }
     out.push('`');
@@ -277,4 +277,8 @@ pub(crate) fn join(base: &Path, rest: impl AsRef<OsStr>) -> PathBuf {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make files in temporary places"
+)]
 mod tests;

@@ -194,4 +194,8 @@ fn check_executable(path: &Path) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make files in temporary places"
+)]
 mod tests;

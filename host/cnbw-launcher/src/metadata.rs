@@ -203,28 +203,27 @@ impl<'a> Section<'a> {
         element: fn(&Value) -> Option<String>,
     ) -> Result<Vec<String>, MetadataError> {
         const EXPECTED: &str = "a list of strings";
+        let word = |item: &Value| element(item).ok_or_else(|| self.wrong_type(key, EXPECTED, item));
         match self.value(key) {
             None => Ok(Vec::new()),
-            Some(Value::Array(items)) => items
-                .iter()
-                .map(|item| element(item).ok_or_else(|| self.wrong_type(key, EXPECTED, item)))
-                .collect(),
+            Some(Value::Array(items)) => items.iter().map(word).collect(),
             Some(value) => Err(self.wrong_type(key, EXPECTED, value)),
         }
     }
 
     fn tables(&self, key: &str) -> Result<Vec<&'a Table>, MetadataError> {
         const EXPECTED: &str = "a list of tables";
+        let table = |item: &'a Value| {
+            if let Value::Table(table) = item {
+                Ok(table)
+            } else {
+                Err(self.wrong_type(key, EXPECTED, item))
+            }
+        };
         match self.value(key) {
             None => Ok(Vec::new()),
             Some(Value::Tables(tables)) => Ok(tables.iter().collect()),
-            Some(Value::Array(items)) => items
-                .iter()
-                .map(|item| match item {
-                    Value::Table(table) => Ok(table),
-                    other => Err(self.wrong_type(key, EXPECTED, other)),
-                })
-                .collect(),
+            Some(Value::Array(items)) => items.iter().map(table).collect(),
             Some(value) => Err(self.wrong_type(key, EXPECTED, value)),
         }
     }
@@ -251,4 +250,8 @@ fn word(value: &Value) -> Option<String> {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tests make files in temporary places"
+)]
 mod tests;

@@ -57,7 +57,7 @@ pub(crate) fn shell_arguments(
     ] {
         script.push(part);
     }
-    script.push(&second_shell(start.args.len()));
+    script.push(second_shell(start.args.len()));
 
     let command = start.command.join(OsStr::new(" "));
     let mut arguments = vec![OsString::from("-c"), script, launcher.to_owned(), command];

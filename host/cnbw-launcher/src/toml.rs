@@ -34,12 +34,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Table, TomlError> {
     } else {
         Err("text that is not UTF-8")
     };
-    parsed.map_err(|problem| {
-        let read = parser.text.get(..parser.position).unwrap_or(parser.text);
-        TomlError {
-            line: read.iter().filter(|&&byte| byte == b'\n').count() + 1,
-            problem,
-        }
+    parsed.map_err(|problem| TomlError {
+        line: parser.line(),
+        problem,
     })
 }
 
@@ -237,6 +234,12 @@ impl Parser<'_> {
             self.position += 1;
         }
         taken
+    }
+
+    /// The line that the parser is on, from one.
+    fn line(&self) -> usize {
+        let read = self.text.get(..self.position).unwrap_or(self.text);
+        read.split(|&byte| byte == b'\n').count()
     }
 
     fn peek(&self) -> Option<u8> {

@@ -26,10 +26,10 @@ impl Parser<'_> {
             "false" => return Ok(Value::Boolean(false)),
             _ => {}
         }
-        if let Some(integer) = parse_integer(&word) {
-            return integer
-                .map(Value::Integer)
-                .ok_or("an integer beyond 64 bits");
+        if let Some((digits, radix)) = integer_digits(&word) {
+            let integer =
+                i64::from_str_radix(&digits, radix).map_err(|_| "an integer beyond 64 bits")?;
+            return Ok(Value::Integer(integer));
         }
         let word = word.as_bytes();
         if is_float(word) {
@@ -42,22 +42,17 @@ impl Parser<'_> {
     }
 }
 
-/// Parses an integer; `None` if it has not that form, `Some(None)` if it is too large.
-fn parse_integer(word: &str) -> Option<Option<i64>> {
+/// Returns the sign and digits of an integer, and their radix; `None` if a word has not that form.
+fn integer_digits(word: &str) -> Option<(String, u32)> {
+    let ungrouped = |digits: &str| digits.chars().filter(|&digit| digit != '_').collect();
     for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
         if let Some(digits) = word.strip_prefix(prefix) {
-            let is_digit = |byte: u8| char::from(byte).is_digit(radix);
-            return is_grouped(digits.as_bytes(), is_digit)
-                .then(|| i64::from_str_radix(&ungrouped(digits), radix).ok());
+            let holds = is_grouped(digits.as_bytes(), |byte| char::from(byte).is_digit(radix));
+            return holds.then(|| (ungrouped(digits), radix));
         }
     }
-    let digits = word.strip_prefix(['+', '-']).unwrap_or(word).as_bytes();
-    let has_form = is_whole(digits);
-    has_form.then(|| ungrouped(word).parse().ok())
-}
-
-fn ungrouped(digits: &str) -> String {
-    digits.chars().filter(|&digit| digit != '_').collect()
+    let digits = word.strip_prefix(['+', '-']).unwrap_or(word);
+    is_whole(digits.as_bytes()).then(|| (ungrouped(word), 10))
 }
 
 /// Digits, with single underscores between them.
@@ -115,12 +110,15 @@ fn is_datetime(word: &[u8]) -> bool {
 }
 
 fn is_date(text: &[u8]) -> bool {
-    let &[a, b, c, d, b'-', e, f, b'-', g, h] = text else {
+    let &[y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1] = text else {
         return false;
     };
-    let (Some(year), Some(month), Some(day)) =
-        (number(&[a, b, c, d]), number(&[e, f]), number(&[g, h]))
-    else {
+    let (year, month, day) = (
+        number(&[y0, y1, y2, y3]),
+        number(&[m0, m1]),
+        number(&[d0, d1]),
+    );
+    let (Some(year), Some(month), Some(day)) = (year, month, day) else {
         return false;
     };
     let days = match month {

@@ -94,31 +94,31 @@ impl Parser<'_> {
     }
 
     fn escape(&mut self, content: &mut Vec<u8>) -> Result<(), Problem> {
-        let digits = match self.next_in_string()? {
-            b'b' => return push(content, '\u{8}'),
-            b't' => return push(content, '\t'),
-            b'n' => return push(content, '\n'),
-            b'f' => return push(content, '\u{c}'),
-            b'r' => return push(content, '\r'),
-            b'e' => return push(content, '\u{1b}'),
-            b'"' => return push(content, '"'),
-            b'\\' => return push(content, '\\'),
-            b'x' => 2,
-            b'u' => 4,
-            b'U' => 8,
+        let character = match self.next_in_string()? {
+            b'b' => '\u{8}',
+            b't' => '\t',
+            b'n' => '\n',
+            b'f' => '\u{c}',
+            b'r' => '\r',
+            b'e' => '\u{1b}',
+            b'"' => '"',
+            b'\\' => '\\',
+            b'x' => self.code_point(2)?,
+            b'u' => self.code_point(4)?,
+            b'U' => self.code_point(8)?,
             _ => return Err("an unknown escape in a string"),
         };
+        content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        Ok(())
+    }
+
+    fn code_point(&mut self, digits: usize) -> Result<char, Problem> {
         let mut code = 0;
         for _ in 0..digits {
-            let digit = char::from(self.next_in_string()?)
-                .to_digit(16)
-                .ok_or("an escape without enough digits")?;
-            code = code << 4 | digit;
+            let digit = char::from(self.next_in_string()?).to_digit(16);
+            code = code << 4 | digit.ok_or("an escape without enough digits")?;
         }
-        push(
-            content,
-            char::from_u32(code).ok_or("an escape that is no character")?,
-        )
+        char::from_u32(code).ok_or("an escape that is no character")
     }
 
     fn next_in_string(&mut self) -> Result<u8, Problem> {
@@ -126,11 +126,6 @@ impl Parser<'_> {
         self.position += 1;
         Ok(byte)
     }
-}
-
-fn push(content: &mut Vec<u8>, character: char) -> Result<(), Problem> {
-    content.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-    Ok(())
 }
 
 /// The document is UTF-8 and strings are cut at ASCII characters, so their content is too.

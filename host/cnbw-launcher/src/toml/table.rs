@@ -17,7 +17,7 @@ pub(crate) enum Value {
     /// A date, a time, or both.
     Datetime,
     /// A list in brackets.
-    Array(Vec<Value>),
+    Array(Vec<Self>),
     /// A list of tables, made by `[[headers]]`; it is never empty.
     Tables(Vec<Table>),
     /// A table.
@@ -108,10 +108,9 @@ impl Table {
         let mut table = self;
         for parent in parents {
             let fresh = || Value::Table(Self::new(TableKind::Dotted));
-            table = match table.entries.entry(parent.clone()).or_insert_with(fresh) {
-                Value::Table(inner)
-                    if matches!(inner.kind, TableKind::Dotted | TableKind::Implicit) =>
-                {
+            let entry = table.entries.entry(parent.clone()).or_insert_with(fresh);
+            table = match entry.as_table_mut() {
+                Some(inner) if matches!(inner.kind, TableKind::Dotted | TableKind::Implicit) => {
                     inner
                 }
                 _ => return Err(Conflict::NotExtensible),
@@ -151,7 +150,7 @@ impl Table {
             (Entry::Occupied(place), _) => match (place.into_mut(), is_array) {
                 (Value::Tables(tables), true) => tables.push(explicit),
                 (Value::Table(table), false) if table.kind == TableKind::Implicit => {
-                    table.kind = TableKind::Explicit
+                    table.kind = TableKind::Explicit;
                 }
                 _ => return Err(Conflict::Duplicate),
             },
@@ -170,12 +169,23 @@ impl Table {
 }
 
 impl Value {
+    fn as_table_mut(&mut self) -> Option<&mut Table> {
+        if let Self::Table(table) = self {
+            Some(table)
+        } else {
+            None
+        }
+    }
+
     /// The table that a header means by this name: the last one of a list of tables.
     fn current(&mut self) -> Result<&mut Table, Conflict> {
-        match self {
-            Self::Table(table) if table.kind != TableKind::Frozen => Ok(table),
-            Self::Tables(tables) => tables.last_mut().ok_or(Conflict::NotExtensible),
-            _ => Err(Conflict::NotExtensible),
-        }
+        let table = if let Self::Tables(tables) = self {
+            tables.last_mut()
+        } else {
+            self.as_table_mut()
+        };
+        table
+            .filter(|table| table.kind != TableKind::Frozen)
+            .ok_or(Conflict::NotExtensible)
     }
 }

@@ -1,4 +1,9 @@
 //! The launcher as a program: an image's directories go in, a process comes out.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests make files in temporary places, and fail by panics"
+)]
 
 mod environment;
 mod exec_d;

@@ -19,9 +19,8 @@ fn profiles_are_sourced_in_order_before_the_script() {
         .file("layers/a/l/profile.d/4", &say("4"))
         .file("app/.profile", &say("5"));
     let outcome = image.launch(&[]);
-    let sourced: String = (1..=5)
-        .map(|index| format!("{index} /cnb/process/web\n"))
-        .collect();
+    let launcher = "/cnb/process/web";
+    let sourced = format!("1 {launcher}\n2 {launcher}\n3 {launcher}\n4 {launcher}\n5 {launcher}\n");
     assert_eq!(
         outcome.stdout,
         format!("{sourced}12345\n{}\n", image.path("app").display()),
