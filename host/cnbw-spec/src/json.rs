@@ -15,8 +15,6 @@ pub(crate) enum Json {
     /// With keys that are sorted when printed.
     Map(Vec<(String, Self)>),
     Free(Value),
-    /// JSON of a shape that is not known here, passed on as it came.
-    Foreign(serde_json::Value),
 }
 
 /// A float that JSON cannot hold, and the path that leads to it.
@@ -54,7 +52,6 @@ impl Json {
             Self::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
             Self::Text(text) => push_quoted(text, out),
             Self::Free(value) => print_free(value, path, out)?,
-            Self::Foreign(value) => out.push_str(&value.to_string()),
             Self::List(items) => {
                 print_list(items, path, out, Self::print_to)?;
             }

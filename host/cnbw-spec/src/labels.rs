@@ -13,10 +13,10 @@ use crate::run::RunImageNames;
 use crate::stack::Stack;
 use crate::store::StoreToml;
 
-pub use parse::{parse_cache_metadata, parse_lifecycle_metadata, parse_rebase_metadata};
+pub use parse::{parse_cache_metadata, parse_lifecycle_metadata};
 pub use print::{
     print_build_label, print_cache_metadata, print_legacy_bom, print_lifecycle_metadata,
-    print_project_label, print_rebase_metadata,
+    print_project_label,
 };
 pub(crate) use toml_form::{lifecycle_fields, read_lifecycle_metadata};
 
@@ -115,16 +115,6 @@ pub struct CacheMetadata {
     pub sbom: String,
     /// Layers of each buildpack.
     pub buildpacks: Vec<BuildpackLayers>,
-}
-
-/// The label [`LIFECYCLE_METADATA`] of an image that is rebased.
-///
-/// An application's layers may have any shape here, and keep it: the rebase does not need them.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RebaseMetadata {
-    /// The label, but for `app`, which is empty here.
-    pub metadata: LifecycleMetadata,
-    app: serde_json::Value,
 }
 
 impl LifecycleMetadata {

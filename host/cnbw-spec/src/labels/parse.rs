@@ -5,7 +5,7 @@ use serde_json::{Map, Value as JsonValue};
 
 use super::{
     BuildpackLayers, CacheMetadata, LIFECYCLE_METADATA, LayerRecord, LifecycleMetadata,
-    RebaseMetadata, RunImageMetadata,
+    RunImageMetadata,
 };
 use crate::document::{DocumentError, MAX_DOCUMENT_DEPTH, document_text, escape};
 use crate::layer::{LayerToml, LayerTypes};
@@ -18,22 +18,7 @@ use crate::value::{Table, Value};
 pub fn parse_lifecycle_metadata(label: &str) -> Result<LifecycleMetadata, DocumentError> {
     let value = parse_json(LIFECYCLE_METADATA, label.as_bytes())?;
     let root = Object::root(LIFECYCLE_METADATA, &value)?;
-    Ok(LifecycleMetadata {
-        app: root.each("app", |layer| layer.text("sha"))?,
-        ..read_all_but_app(&root)?
-    })
-}
-
-/// Parses the label [`LIFECYCLE_METADATA`] of an image that is to be rebased.
-pub fn parse_rebase_metadata(label: &str) -> Result<RebaseMetadata, DocumentError> {
-    let value = parse_json(LIFECYCLE_METADATA, label.as_bytes())?;
-    let root = Object::root(LIFECYCLE_METADATA, &value)?;
-    Ok(RebaseMetadata {
-        metadata: read_all_but_app(&root)?,
-        app: root
-            .field("app")
-            .map_or(JsonValue::Null, |field| field.value.clone()),
-    })
+    read_lifecycle_metadata(&root)
 }
 
 /// Parses what a cache remembers; `file` is the label or the file that it comes from.
@@ -55,7 +40,7 @@ fn parse_json(file: &str, bytes: &[u8]) -> Result<JsonValue, DocumentError> {
     })
 }
 
-fn read_all_but_app(root: &Object<'_>) -> Result<LifecycleMetadata, DocumentError> {
+fn read_lifecycle_metadata(root: &Object<'_>) -> Result<LifecycleMetadata, DocumentError> {
     let stack = match root.object("stack")? {
         Some(stack) => Some(Stack {
             run_image: read_names(stack.object("runImage")?.as_ref())?,
@@ -65,7 +50,7 @@ fn read_all_but_app(root: &Object<'_>) -> Result<LifecycleMetadata, DocumentErro
     let run_image = root.object("runImage")?;
     let sbom = root.object("sbom")?;
     Ok(LifecycleMetadata {
-        app: Vec::new(),
+        app: root.each("app", |layer| layer.text("sha"))?,
         sbom: sbom.map(|sbom| sbom.text("sha")).transpose()?,
         buildpacks: root.each("buildpacks", read_buildpack)?,
         config: read_sha(root, "config")?,

@@ -2,7 +2,7 @@
 
 use super::{
     BUILD_METADATA, BuildpackLayers, CACHE_METADATA, CacheMetadata, LIFECYCLE_METADATA, LabelError,
-    LauncherMetadata, LayerRecord, LifecycleMetadata, PROJECT_METADATA, RebaseMetadata,
+    LauncherMetadata, LayerRecord, LifecycleMetadata, PROJECT_METADATA,
 };
 use crate::api::PlatformApi;
 use crate::group::GroupElement;
@@ -14,17 +14,7 @@ use crate::value::Table;
 
 /// Prints the label [`LIFECYCLE_METADATA`].
 pub fn print_lifecycle_metadata(metadata: &LifecycleMetadata) -> Result<String, LabelError> {
-    let app = metadata.app.iter().map(|sha| sha_object(sha)).collect();
-    print(
-        LIFECYCLE_METADATA,
-        &lifecycle_object(metadata, Json::List(app)),
-    )
-}
-
-/// Prints the label [`LIFECYCLE_METADATA`] of an image that was rebased.
-pub fn print_rebase_metadata(rebase: &RebaseMetadata) -> Result<String, LabelError> {
-    let app = Json::Foreign(rebase.app.clone());
-    print(LIFECYCLE_METADATA, &lifecycle_object(&rebase.metadata, app))
+    print(LIFECYCLE_METADATA, &lifecycle_object(metadata))
 }
 
 /// Prints what a cache remembers.
@@ -90,8 +80,8 @@ fn print(label: &'static str, json: &Json) -> Result<String, LabelError> {
         })
 }
 
-fn lifecycle_object(metadata: &LifecycleMetadata, app: Json) -> Json {
-    let mut entries = vec![("app", app)];
+fn lifecycle_object(metadata: &LifecycleMetadata) -> Json {
+    let mut entries = vec![("app", list(&metadata.app, |sha| sha_object(sha)))];
     if let Some(sbom) = &metadata.sbom {
         entries.push(("sbom", sha_object(sbom)));
     }

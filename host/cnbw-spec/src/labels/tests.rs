@@ -105,26 +105,6 @@ fn labels_of_another_shape_are_refused_with_their_key() {
 }
 
 #[test]
-fn a_rebase_keeps_an_application_of_any_shape() {
-    for app in [r#""sha256:0""#, r#"[{"later":[1,2.5],"sha":"x"}]"#, "null"] {
-        let label =
-            LABEL
-                .replace(r#"[{"sha":"sha256:a"}]"#, app)
-                .replacen('{', r#"{"later":1,"#, 1);
-        let mut rebase = parse_rebase_metadata(&label).unwrap();
-        rebase.metadata.run_image.top_layer = "sha256:new".to_owned();
-        let printed = print_rebase_metadata(&rebase).unwrap();
-        let expected = LABEL
-            .replace(r#"[{"sha":"sha256:a"}]"#, app)
-            .replace("sha256:t", "sha256:new");
-        assert_eq!(
-            printed, expected,
-            "unknown keys are dropped, as the reference does"
-        );
-    }
-}
-
-#[test]
 fn cache_metadata_is_read_and_printed() {
     let text = r#"{"sbom":{"sha":"sha256:s"},"buildpacks":[{"key":"a","version":"1","layers":{"l":{"sha":"sha256:l","data":null,"build":true,"launch":false,"cache":true}}}]}"#;
     let metadata = parse_cache_metadata(CACHE_METADATA, text.as_bytes()).unwrap();
@@ -253,7 +233,7 @@ proptest! {
         if let Ok(metadata) = parse_lifecycle_metadata(&label) {
             prop_assert!(print_lifecycle_metadata(&metadata).is_ok());
         }
-        let _verdict = (parse_rebase_metadata(&label), parse_cache_metadata("f", label.as_bytes()));
+        let _verdict = parse_cache_metadata("f", label.as_bytes());
     }
 
     #[test]

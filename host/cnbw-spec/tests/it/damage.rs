@@ -87,8 +87,6 @@ fn subjects() -> Vec<Subject> {
              [[io.buildpacks.group]]\nid = \"a\"\n[[io.buildpacks.build.env]]\nname = \"N\"\nvalue = \"v\"\n";
         "lifecycle label" => |bytes| cnbw_spec::labels::parse_lifecycle_metadata(&String::from_utf8_lossy(bytes)),
             r#"{"app":[{"sha":"a"}],"buildpacks":[{"key":"a","layers":{"l":{"sha":"s","data":{"n":[1,2.5]},"launch":true}}}]}"#;
-        "rebase label" => |bytes| cnbw_spec::labels::parse_rebase_metadata(&String::from_utf8_lossy(bytes)),
-            r#"{"app":"x","runImage":{"topLayer":"t","reference":"r","mirrors":["m"]},"stack":{"runImage":{}}}"#;
         "cache metadata" => |bytes| cnbw_spec::labels::parse_cache_metadata(LABEL, bytes),
             r#"{"sbom":{"sha":"s"},"buildpacks":[{"key":"a","layers":{"l":{"sha":"s","cache":true}},"store":{"metadata":{}}}]}"#;
     }
