@@ -110,9 +110,12 @@ pub fn target_of(config: &ImageConfig) -> TargetMetadata {
     }
 }
 
+/// `PATH` in an image without layers: where programs usually are.
+const SCRATCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// An image without layers for a platform, on which static programs run. Its name is `scratch`.
 pub fn scratch_image(platform: &Platform) -> Image {
-    let config = ImageConfig {
+    let mut config = ImageConfig {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         os_version: platform.os_version.clone(),
@@ -121,6 +124,8 @@ pub fn scratch_image(platform: &Platform) -> Image {
         rootfs: RootFs::default(),
         ..ImageConfig::default()
     };
+    // The lifecycle puts its own directories in front; an empty rest would mean the working directory.
+    config.set_env("PATH", SCRATCH_PATH);
     let family = Family::Oci;
     // Only names and digests hang on these bytes; nobody reads the documents back.
     let bytes = |value: serde_json::Result<Vec<u8>>| value.unwrap_or_default();

@@ -49,7 +49,6 @@ pub(crate) fn run_cases(args: &ConformanceArgs) -> Result<(Count, bool)> {
     let mut command = std::process::Command::new(debug.join("conformance"));
     command
         .current_dir(crate::run::root())
-        .arg("run")
         .arg("--bin")
         .arg(debug.join("cnbw"));
     for cases in &args.cases {

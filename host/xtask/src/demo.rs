@@ -207,7 +207,7 @@ fn namespaces(archive: &Path, demo: &Path, port: u16) -> Result<Running> {
     // Looked up here: the image's own `PATH` is for the program, and `unshare` runs with its environment.
     let mut command = Command::new(tools::find("unshare").context("unshare")?);
     command
-        .args(["--user", "--map-root-user", "--kill-child=TERM", "--fork"])
+        .args(["--user", "--map-root-user"])
         .arg(tools::find("chroot").context("chroot")?);
     command
         .arg(&folder)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::run::{cargo, root, run};
 
@@ -46,11 +46,6 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// Whether this runs on a CI machine, where a missing tool is an error.
-pub(crate) fn in_ci() -> bool {
-    std::env::var_os("CI").is_some_and(|value| !value.is_empty())
-}
-
 /// `cargo-deny`, installed below the target directory when the machine has none.
 pub(crate) fn cargo_deny() -> Result<PathBuf> {
     if let Some(found) = find("cargo-deny") {
@@ -83,13 +78,4 @@ pub(crate) fn works(program: &str, args: &[&str]) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
-}
-
-/// Fails in CI, and says why a step is left out elsewhere.
-pub(crate) fn missing(what: &str, how: &str) -> Result<()> {
-    if in_ci() {
-        bail!("{what} is missing on this CI machine; {how}");
-    }
-    println!("skipped: {what} is missing; {how}");
-    Ok(())
 }
