@@ -62,7 +62,9 @@ fn open_program(buildpack_dir: &Dir, path: &str) -> Result<Option<File>, GuestFa
     }
     // The kind is looked at before the open, so that no device is opened; O_NONBLOCK keeps a FIFO that
     // takes the file's place in between from blocking.
-    let metadata = buildpack_dir.metadata(path).map_err(|error| link_fault(path, &error))?;
+    let metadata = buildpack_dir
+        .metadata(path)
+        .map_err(|error| link_fault(path, &error))?;
     if !metadata.is_file() {
         return Err(unloadable(path, "it is not a regular file"));
     }
@@ -92,7 +94,10 @@ fn link_fault(path: &str, error: &std::io::Error) -> GuestFault {
         unloadable(path, "it is a link to nothing")
     } else if error.kind() == std::io::ErrorKind::PermissionDenied && error.raw_os_error().is_none()
     {
-        unloadable(path, "it is a link that leads out of the buildpack's directory")
+        unloadable(
+            path,
+            "it is a link that leads out of the buildpack's directory",
+        )
     } else {
         unloadable(path, &error.to_string())
     }
@@ -129,7 +134,10 @@ fn check_kind(path: &str, bytes: &[u8]) -> Result<(), GuestFault> {
                 path,
                 "it is a WebAssembly binary of an unknown version",
             )),
-            _ => Err(unloadable(path, "it is truncated: its header is incomplete")),
+            _ => Err(unloadable(
+                path,
+                "it is truncated: its header is incomplete",
+            )),
         };
     }
     Err(GuestFault::NotWebAssembly {
@@ -161,7 +169,9 @@ fn describe_kind(bytes: &[u8]) -> String {
         return format!("a script (`{}`)", quote_first_line(bytes));
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) if is_wasm_text(text) => "WebAssembly text, which must be assembled first".to_owned(),
+        Ok(text) if is_wasm_text(text) => {
+            "WebAssembly text, which must be assembled first".to_owned()
+        }
         Ok(text) if !text.contains('\0') => "a text file".to_owned(),
         _ => "a file of an unknown kind".to_owned(),
     }
@@ -173,7 +183,10 @@ fn is_wasm_text(text: &str) -> bool {
 }
 
 fn quote_first_line(bytes: &[u8]) -> String {
-    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     crate::runner::escape(line.trim_end(), QUOTED_CHARACTERS)
 }

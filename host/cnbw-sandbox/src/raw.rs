@@ -16,7 +16,11 @@ pub(crate) fn close_inherited_descriptors() -> std::io::Result<()> {
         reason = "called first thing in main, when no value of this process owns a descriptor above 2"
     )]
     let result = unsafe { libc::close_range(FIRST, libc::c_uint::MAX, 0) };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }
 
 /// Loads a compiled program.
@@ -27,7 +31,10 @@ pub(crate) fn close_inherited_descriptors() -> std::io::Result<()> {
 pub(crate) fn load_compiled(engine: &Engine, file: OwnedFd) -> wasmtime::Result<Component> {
     // By its path the file is mapped instead of copied. The path needs `/proc`.
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    #[expect(unsafe_code, reason = "the file comes from this program's own compile worker, see above")]
+    #[expect(
+        unsafe_code,
+        reason = "the file comes from this program's own compile worker, see above"
+    )]
     let mapped = unsafe { Component::deserialize_file(engine, path) };
     if let Ok(component) = mapped {
         return Ok(component);
@@ -36,7 +43,10 @@ pub(crate) fn load_compiled(engine: &Engine, file: OwnedFd) -> wasmtime::Result<
     let mut file = File::from(file);
     std::io::Seek::rewind(&mut file)?;
     file.read_to_end(&mut bytes)?;
-    #[expect(unsafe_code, reason = "the file comes from this program's own compile worker, see above")]
+    #[expect(
+        unsafe_code,
+        reason = "the file comes from this program's own compile worker, see above"
+    )]
     unsafe {
         Component::deserialize(engine, bytes)
     }

@@ -119,7 +119,9 @@ pub struct InterruptHandle {
 impl InterruptHandle {
     fn new() -> Self {
         let event = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        Self { event: event.ok().map(Arc::new) }
+        Self {
+            event: event.ok().map(Arc::new),
+        }
     }
 
     /// Kills the workers that run and keeps new ones from starting. May be called from a signal
@@ -173,8 +175,9 @@ impl SandboxRunner {
     /// The compiled program, from memory, from the cache or from a compile worker.
     fn compiled(&self, program: &ProgramFile) -> Result<(Arc<OwnedFd>, ProgramDigest), GuestFault> {
         let digest = ProgramDigest(Sha256::digest(&program.bytes).into());
-        let artifact =
-            self.artifacts.get_or_compile(digest, |result| self.compile(program, result))?;
+        let artifact = self
+            .artifacts
+            .get_or_compile(digest, |result| self.compile(program, result))?;
         Ok((artifact, digest))
     }
 
@@ -186,8 +189,12 @@ impl SandboxRunner {
             memory: self.limits.compile_memory,
         });
         let wall_time = self.limits.compile_time.saturating_mul(COMPILE_WALL_FACTOR);
-        let ending =
-            self.work(task, &[source.as_fd(), result], wall_time, &mut |_: Stream, _: &[u8]| {})?;
+        let ending = self.work(
+            task,
+            &[source.as_fd(), result],
+            wall_time,
+            &mut |_: Stream, _: &[u8]| {},
+        )?;
         let too_complex = |reason: String| GuestFault::TooComplex {
             path: program.path.clone(),
             reason,
@@ -199,17 +206,21 @@ impl SandboxRunner {
                 reason: escape(&reason, MAX_REASON_CHARACTERS),
             }),
             Ending::Deadline => Err(too_complex("it took too long".to_owned())),
-            Ending::Died { signal: Some(process::SIGXCPU), .. } => Err(too_complex(format!(
+            Ending::Died {
+                signal: Some(process::SIGXCPU),
+                ..
+            } => Err(too_complex(format!(
                 "it took more than {} s of processor time",
                 self.limits.compile_time.as_secs()
             ))),
             // How the engine's own process ends when the allocator is refused memory, or a stack is.
-            Ending::Died { signal: Some(process::SIGABRT | process::SIGSEGV), .. } => {
-                Err(too_complex(format!(
-                    "it took more than {} MiB of memory",
-                    self.limits.compile_memory / (1024 * 1024)
-                )))
-            }
+            Ending::Died {
+                signal: Some(process::SIGABRT | process::SIGSEGV),
+                ..
+            } => Err(too_complex(format!(
+                "it took more than {} MiB of memory",
+                self.limits.compile_memory / (1024 * 1024)
+            ))),
             other => Err(other.into_fault()),
         }
     }
@@ -284,11 +295,7 @@ impl SandboxRunner {
 }
 
 impl BuildpackRunner for SandboxRunner {
-    fn run(
-        &self,
-        invocation: &Invocation,
-        output: &mut OutputSink<'_>,
-    ) -> Result<i32, GuestFault> {
+    fn run(&self, invocation: &Invocation, output: &mut OutputSink<'_>) -> Result<i32, GuestFault> {
         let program = read_program(&invocation.buildpack_dir, invocation.program, &self.limits)?;
         let (artifact, digest) = self.compiled(&program)?;
         let task = Task::Run(Box::new(self.run_task(invocation, digest)?));
@@ -304,12 +311,12 @@ impl BuildpackRunner for SandboxRunner {
             Ending::Outcome(Outcome::Trapped(reason)) => Err(GuestFault::Trap {
                 reason: escape(&reason, MAX_REASON_CHARACTERS),
             }),
-            Ending::Outcome(Outcome::OutOfTime) | Ending::Deadline => {
-                Err(GuestFault::OutOfTime { seconds: wall_time.as_secs() })
-            }
-            Ending::Outcome(Outcome::OutOfMemory) => {
-                Err(GuestFault::OutOfMemory { limit_mib: self.limits.memory_mib() })
-            }
+            Ending::Outcome(Outcome::OutOfTime) | Ending::Deadline => Err(GuestFault::OutOfTime {
+                seconds: wall_time.as_secs(),
+            }),
+            Ending::Outcome(Outcome::OutOfMemory) => Err(GuestFault::OutOfMemory {
+                limit_mib: self.limits.memory_mib(),
+            }),
             Ending::Outcome(Outcome::Unloadable(reason)) => Err(GuestFault::Unloadable {
                 path: program.path,
                 reason: escape(&reason, MAX_REASON_CHARACTERS),
@@ -330,7 +337,9 @@ fn seed(invocation: &Invocation, digest: ProgramDigest) -> [u8; 32] {
 }
 
 fn sandbox_fault(reason: &str) -> GuestFault {
-    GuestFault::Sandbox { reason: reason.to_owned() }
+    GuestFault::Sandbox {
+        reason: reason.to_owned(),
+    }
 }
 
 /// Makes text from a guest, or about one, fit to be shown.

@@ -44,8 +44,8 @@ fn serve() -> Result<(), String> {
     rustix::process::umask(UMASK);
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
         .map_err(|error| format!("cannot take the socket: {error}"))?;
-    let (job, descriptors) = protocol::receive_job(socket.as_fd())
-        .map_err(|error| format!("no job came: {error}"))?;
+    let (job, descriptors) =
+        protocol::receive_job(socket.as_fd()).map_err(|error| format!("no job came: {error}"))?;
     let outcome = do_job(job, descriptors, &socket);
     protocol::send_outcome(socket.as_fd(), &outcome)
         .map_err(|error| format!("cannot report the outcome: {error}"))
@@ -68,8 +68,9 @@ fn do_job(job: Job, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
 
 /// Ends the process when the parent's end of the socket closes: a second way to go when the parent dies.
 fn watch_parent(socket: &OwnedFd) -> Result<(), String> {
-    let socket =
-        socket.try_clone().map_err(|error| format!("cannot take the socket: {error}"))?;
+    let socket = socket
+        .try_clone()
+        .map_err(|error| format!("cannot take the socket: {error}"))?;
     let watch = move || {
         let mut byte = [0];
         // The parent says nothing after the job: whatever comes is the end.

@@ -32,7 +32,9 @@ fn a_missing_program_is_named() {
     let (_directory, dir) = buildpack(&[]);
     assert_eq!(
         read(&dir).unwrap_err(),
-        GuestFault::NoProgram { wanted: "bin/detect".into() }
+        GuestFault::NoProgram {
+            wanted: "bin/detect".into()
+        }
     );
 }
 
@@ -88,7 +90,10 @@ fn a_program_at_the_size_limit_passes_and_one_above_is_refused() {
     let mut bytes = MODULE.to_vec();
     bytes.resize(100, 0);
     let (_directory, dir) = buildpack(&[("bin/detect", &bytes)]);
-    let limits = |program_size| Limits { program_size, ..Limits::default() };
+    let limits = |program_size| Limits {
+        program_size,
+        ..Limits::default()
+    };
     assert!(read_program(&dir, Program::Detect, &limits(100)).is_ok());
     let fault = read_program(&dir, Program::Detect, &limits(99)).unwrap_err();
     assert!(fault.to_string().contains("99 bytes"), "{fault}");
@@ -107,9 +112,15 @@ fn what_is_no_webassembly_is_named_for_what_it_is() {
         (b"\xca\xfe\xba\xbe\0\0", "a native executable (Mach-O)"),
         (b"MZ\x90\0", "a native executable (PE)"),
         (b"\0as", "a truncated WebAssembly file"),
-        (b"#!/usr/bin/env bash\nset -e\n", "a script (`#!/usr/bin/env bash`)"),
+        (
+            b"#!/usr/bin/env bash\nset -e\n",
+            "a script (`#!/usr/bin/env bash`)",
+        ),
         (b"#!/bin/sh\x1b[31m\n", "a script (`#!/bin/sh\\u{1b}[31m`)"),
-        (b"  (module)", "WebAssembly text, which must be assembled first"),
+        (
+            b"  (module)",
+            "WebAssembly text, which must be assembled first",
+        ),
         (b"hello\n", "a text file"),
         (b"a\0b", "a file of an unknown kind"),
         (b"\xff\xfe\x00", "a file of an unknown kind"),
@@ -118,7 +129,10 @@ fn what_is_no_webassembly_is_named_for_what_it_is() {
         let fault = check_kind("bin/detect", bytes).unwrap_err();
         assert_eq!(
             fault,
-            GuestFault::NotWebAssembly { path: "bin/detect".into(), found: (*found).into() },
+            GuestFault::NotWebAssembly {
+                path: "bin/detect".into(),
+                found: (*found).into()
+            },
             "{bytes:?}"
         );
     }
@@ -129,7 +143,10 @@ fn headers_of_webassembly_are_checked() {
     for good in [MODULE, b"\0asm\x0d\0\x01\0".as_slice()] {
         check_kind("p", good).unwrap();
     }
-    for (bad, word) in [(b"\0asm\x01\0".as_slice(), "truncated"), (b"\0asm\x02\0\0\0", "version")] {
+    for (bad, word) in [
+        (b"\0asm\x01\0".as_slice(), "truncated"),
+        (b"\0asm\x02\0\0\0", "version"),
+    ] {
         let fault = check_kind("p", bad).unwrap_err();
         assert!(fault.to_string().contains(word), "{fault}");
     }

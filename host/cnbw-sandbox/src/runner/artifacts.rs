@@ -24,7 +24,10 @@ pub(super) struct Artifacts {
 
 impl Artifacts {
     pub(super) fn new(cache: Option<Dir>) -> Self {
-        Self { slots: Mutex::default(), cache }
+        Self {
+            slots: Mutex::default(),
+            cache,
+        }
     }
 
     /// Gives the compiled program, and calls `compile` with a file for the result if there is none yet.
@@ -45,7 +48,9 @@ impl Artifacts {
         }
         let _ = &self.cache;
         let file = process::memory_file("compiled-program", b"").map_err(|error| {
-            sandbox_fault(&format!("cannot hold a compiled program in memory: {error}"))
+            sandbox_fault(&format!(
+                "cannot hold a compiled program in memory: {error}"
+            ))
         })?;
         compile(file.as_fd())?;
         let artifact = Arc::new(file);

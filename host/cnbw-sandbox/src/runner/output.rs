@@ -78,8 +78,10 @@ impl OutputCap {
         }
         if kept.len() < bytes.len() {
             self.is_full = true;
-            let notice =
-                format!("\n[output cut at {} bytes; the rest is dropped]\n", self.total_limit);
+            let notice = format!(
+                "\n[output cut at {} bytes; the rest is dropped]\n",
+                self.total_limit
+            );
             sink(stream, notice.as_bytes());
         }
     }
@@ -133,8 +135,14 @@ mod tests {
     fn streams_have_lines_of_their_own() {
         let mut cap = OutputCap::new(100, 3);
         let mut shown = Vec::new();
-        for (stream, text) in [(Stream::Stdout, "ab"), (Stream::Stderr, "xy"), (Stream::Stdout, "c\n")] {
-            cap.pass(stream, text.as_bytes(), &mut |stream, bytes| shown.push((stream, bytes.to_vec())));
+        for (stream, text) in [
+            (Stream::Stdout, "ab"),
+            (Stream::Stderr, "xy"),
+            (Stream::Stdout, "c\n"),
+        ] {
+            cap.pass(stream, text.as_bytes(), &mut |stream, bytes| {
+                shown.push((stream, bytes.to_vec()))
+            });
         }
         assert_eq!(shown.len(), 4, "{shown:?}");
     }

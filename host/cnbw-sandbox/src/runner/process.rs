@@ -76,7 +76,9 @@ impl Ending {
                 }
             }
             Self::Deadline => sandbox_fault("the worker did not end in time"),
-            Self::Broken(error) => sandbox_fault(&format!("the worker broke the protocol: {error}")),
+            Self::Broken(error) => {
+                sandbox_fault(&format!("the worker broke the protocol: {error}"))
+            }
         }
     }
 }
@@ -101,7 +103,11 @@ impl WorkerProcess {
             .stderr(Stdio::from(last_words.try_clone()?))
             .process_group(0)
             .spawn()?;
-        Ok(Self { child, socket: ours, last_words })
+        Ok(Self {
+            child,
+            socket: ours,
+            last_words,
+        })
     }
 
     /// Gives the worker its job and listens until it is done, dead, late or interrupted.
@@ -143,7 +149,10 @@ impl WorkerProcess {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {
                 return Ok(Some(Ending::Deadline));
             };
-            let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 });
+            let timeout = Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: i64::MAX,
+                tv_nsec: 0,
+            });
             let mut fds = [
                 PollFd::from_borrowed_fd(interrupt, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.socket.as_fd(), PollFlags::IN),

@@ -38,7 +38,9 @@ fn describe_verbs(mut bytes: Vec<u8>) -> Result<Vec<u8>, String> {
             .push_str("files.wit", FILES_WIT)
             .map_err(|error| format!("{error:#}"))
             .and_then(|package| {
-                resolve.select_world(&[package], Some("verbs")).map_err(|error| format!("{error:#}"))
+                resolve
+                    .select_world(&[package], Some("verbs"))
+                    .map_err(|error| format!("{error:#}"))
             })?;
         wit_component::embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8)
             .map_err(|error| format!("{error:#}"))?;
@@ -104,8 +106,10 @@ fn exact_adapter() -> Result<Vec<u8>, String> {
 }
 
 fn replace_once(bytes: &[u8], from: &[u8], to: &[u8]) -> Result<Vec<u8>, String> {
-    let mut places =
-        bytes.windows(from.len()).enumerate().filter(|(_, window)| *window == from);
+    let mut places = bytes
+        .windows(from.len())
+        .enumerate()
+        .filter(|(_, window)| *window == from);
     let (Some((start, _)), None) = (places.next(), places.next()) else {
         return Err("the preview1 adapter is not the one that this program knows".to_owned());
     };
@@ -134,7 +138,10 @@ mod tests {
     #[test]
     fn the_pinned_adapter_is_the_one_that_can_be_changed() {
         let adapter = exact_adapter().unwrap();
-        assert_eq!(adapter.len(), WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER.len() + 10);
+        assert_eq!(
+            adapter.len(),
+            WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER.len() + 10
+        );
     }
 
     #[test]
@@ -146,7 +153,12 @@ mod tests {
 
     #[test]
     fn lengths_have_the_variable_form() {
-        for (length, form) in [(0, vec![0]), (127, vec![127]), (128, vec![0x80, 1]), (3520, vec![0xc0, 0x1b])] {
+        for (length, form) in [
+            (0, vec![0]),
+            (127, vec![127]),
+            (128, vec![0x80, 1]),
+            (3520, vec![0xc0, 0x1b]),
+        ] {
             let mut bytes = Vec::new();
             push_length(&mut bytes, length);
             assert_eq!(bytes, form);
@@ -155,7 +167,8 @@ mod tests {
 
     #[test]
     fn a_module_with_and_without_verbs_becomes_a_component() {
-        let plain = wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
+        let plain =
+            wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "_start")))"#);
         let verbs = wat::parse_str(format!(
             r#"(module
                 (import "{FILES_INTERFACE}" "set-mode" (func (param i32 i32 i32 i32)))

@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::bindings::sync::Command;
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::{self, WASM_STACK_BYTES};
+use super::engine::{self, HOST_STACK_BYTES, WASM_STACK_BYTES};
 use super::fs::{self, FileSystem};
 use super::host::{ClockView, FixedClock, Limiter, Output, SeededRandom, StepClock};
 use crate::protocol::{Outcome, RunTask};
@@ -19,11 +19,15 @@ use crate::raw;
 /// How often the engine looks whether a guest's time is over.
 const TICK: Duration = Duration::from_millis(50);
 
-/// What the host's own code needs beside a guest's frames, in bytes.
-const HOST_STACK_BYTES: usize = 2 * 1024 * 1024;
-
 /// Interfaces that a program may import, without their versions.
-const OFFERED: &[&str] = &["wasi:io/", "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:random/", "wasi:sockets/"];
+const OFFERED: &[&str] = &[
+    "wasi:io/",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:random/",
+    "wasi:sockets/",
+];
 
 /// Interface with the host verbs.
 const OFFERED_VERBS: &str = "cnbw:buildpack/files@0.1.0";
@@ -39,7 +43,10 @@ struct Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
@@ -75,13 +82,17 @@ fn run_here(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outc
     };
     let _current = runtime.enter();
     match prepare(task, descriptors, socket) {
-        Ok(Prepared { mut store, linker, component }) => {
+        Ok(Prepared {
+            mut store,
+            linker,
+            component,
+        }) => {
             let outcome = call(&mut store, &linker, &component);
             match store.data().files.settle_modes() {
                 Ok(()) => outcome,
-                Err(error) => {
-                    Outcome::Failed(format!("cannot set the modes of what the program made: {error}"))
-                }
+                Err(error) => Outcome::Failed(format!(
+                    "cannot set the modes of what the program made: {error}"
+                )),
             }
         }
         Err(outcome) => outcome,
@@ -133,7 +144,11 @@ fn prepare(
     let mut store = Store::new(&engine, guest);
     store.limiter(|guest| &mut guest.limiter);
     start_clock(&engine, &mut store, task.time_ms)?;
-    Ok(Prepared { store, linker, component })
+    Ok(Prepared {
+        store,
+        linker,
+        component,
+    })
 }
 
 fn wasi(task: &RunTask, socket: &OwnedFd) -> std::io::Result<WasiCtx> {
@@ -144,8 +159,14 @@ fn wasi(task: &RunTask, socket: &OwnedFd) -> std::io::Result<WasiCtx> {
         .args(&task.args)
         .envs(&task.env)
         .initial_cwd(&task.working_dir)
-        .stdout(Output { socket: Arc::clone(&socket), is_stdout: true })
-        .stderr(Output { socket, is_stdout: false })
+        .stdout(Output {
+            socket: Arc::clone(&socket),
+            is_stdout: true,
+        })
+        .stderr(Output {
+            socket,
+            is_stdout: false,
+        })
         .wall_clock(FixedClock(task.wall_clock))
         .secure_random(SeededRandom::new(&task.seed, "secure"))
         .insecure_random(SeededRandom::new(&task.seed, "insecure"))
@@ -249,6 +270,10 @@ fn refused_imports(engine: &Engine, component: &Component) -> Option<String> {
         })
         .map(|name| format!("`{name}`"))
         .collect();
-    (!refused.is_empty())
-        .then(|| format!("it imports {}, which buildpacks are not given", refused.join(", ")))
+    (!refused.is_empty()).then(|| {
+        format!(
+            "it imports {}, which buildpacks are not given",
+            refused.join(", ")
+        )
+    })
 }

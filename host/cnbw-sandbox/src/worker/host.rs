@@ -108,7 +108,10 @@ impl monotonic_clock::Host for ClockView<'_> {
     }
 
     fn subscribe_instant(&mut self, when: u64) -> Result<Resource<DynPollable>> {
-        let sleep = Sleep { clock: self.clock.clone(), until: when };
+        let sleep = Sleep {
+            clock: self.clock.clone(),
+            until: when,
+        };
         let sleep = self.table.push(sleep)?;
         subscribe(self.table, sleep)
     }
@@ -143,14 +146,26 @@ pub(super) struct SeededRandom {
 impl SeededRandom {
     /// Streams with different names are independent of each other.
     pub(super) fn new(seed: &[u8; 32], name: &str) -> Self {
-        let seed = Sha256::new().chain_update(seed).chain_update(name).finalize().into();
-        Self { seed, counter: 0, block: [0; 32], used: 32 }
+        let seed = Sha256::new()
+            .chain_update(seed)
+            .chain_update(name)
+            .finalize()
+            .into();
+        Self {
+            seed,
+            counter: 0,
+            block: [0; 32],
+            used: 32,
+        }
     }
 
     fn next_byte(&mut self) -> u8 {
         if self.used == self.block.len() {
             let hasher = Sha256::new().chain_update(self.seed);
-            self.block = hasher.chain_update(self.counter.to_le_bytes()).finalize().into();
+            self.block = hasher
+                .chain_update(self.counter.to_le_bytes())
+                .finalize()
+                .into();
             self.counter = self.counter.wrapping_add(1);
             self.used = 0;
         }
@@ -164,11 +179,15 @@ impl TryRng for SeededRandom {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(u32::from_le_bytes(std::array::from_fn(|_| self.next_byte())))
+        Ok(u32::from_le_bytes(std::array::from_fn(|_| {
+            self.next_byte()
+        })))
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(u64::from_le_bytes(std::array::from_fn(|_| self.next_byte())))
+        Ok(u64::from_le_bytes(std::array::from_fn(|_| {
+            self.next_byte()
+        })))
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
@@ -205,7 +224,10 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
-        match self.table_elements_left.checked_sub(desired.saturating_sub(current)) {
+        match self
+            .table_elements_left
+            .checked_sub(desired.saturating_sub(current))
+        {
             Some(left) => {
                 self.table_elements_left = left;
                 Ok(true)

@@ -44,7 +44,9 @@ pub(super) fn enter(job: &Job, descriptors: &[BorrowedFd<'_>]) -> Result<(), Str
 fn mounts<'fd>(task: &RunTask, descriptors: &[BorrowedFd<'fd>]) -> Vec<(BorrowedFd<'fd>, bool)> {
     // The first descriptor is the program.
     let dirs = descriptors.iter().skip(1);
-    dirs.zip(&task.mounts).map(|(dir, mount)| (*dir, mount.writable)).collect()
+    dirs.zip(&task.mounts)
+        .map(|(dir, mount)| (*dir, mount.writable))
+        .collect()
 }
 
 fn limit_resources(job: &Job) -> Result<(), String> {
@@ -71,7 +73,10 @@ fn limit_resources(job: &Job) -> Result<(), String> {
 fn lower(resource: Resource, limit: u64) -> Result<(), String> {
     let hard = rustix::process::getrlimit(resource).maximum;
     let limit = hard.map_or(limit, |hard| hard.min(limit));
-    let rlimit = Rlimit { current: Some(limit), maximum: Some(limit) };
+    let rlimit = Rlimit {
+        current: Some(limit),
+        maximum: Some(limit),
+    };
     rustix::process::setrlimit(resource, rlimit)
         .map_err(|error| format!("cannot limit {resource:?}: {error}"))
 }

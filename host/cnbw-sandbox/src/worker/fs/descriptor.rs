@@ -13,9 +13,7 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult, IoEr
 use super::directory::Listing;
 use super::error::{CodeResult, code, lift};
 use super::namespace::{Base, FileSystem, Node};
-use super::operations::{
-    MaybeStat, OpenFile, OpenRequest, Opened, file_type, size, stat_node,
-};
+use super::operations::{MaybeStat, OpenFile, OpenRequest, Opened, file_type, size, stat_node};
 use super::stream::{CodeError, FileInput, FileOutput, read_at, write_at};
 
 type ErrorCode = async_types::ErrorCode;
@@ -77,17 +75,28 @@ impl View<'_> {
 
     fn readable(&self, descriptor: &Resource<Descriptor>) -> FsResult<OpenFile> {
         let file = self.file(descriptor)?;
-        if file.readable { Ok(file.clone()) } else { Err(ErrorCode::BadDescriptor.into()) }
+        if file.readable {
+            Ok(file.clone())
+        } else {
+            Err(ErrorCode::BadDescriptor.into())
+        }
     }
 
     fn writable(&self, descriptor: &Resource<Descriptor>) -> FsResult<OpenFile> {
         let file = self.file(descriptor)?;
-        if file.writable { Ok(file.clone()) } else { Err(ErrorCode::BadDescriptor.into()) }
+        if file.writable {
+            Ok(file.clone())
+        } else {
+            Err(ErrorCode::BadDescriptor.into())
+        }
     }
 
     fn push(&mut self, open: Open) -> FsResult<Resource<Descriptor>> {
         // A full table is the limit on open files, and an error that programs know.
-        let pushed = self.table.push(open).map_err(|_| ErrorCode::InsufficientMemory)?;
+        let pushed = self
+            .table
+            .push(open)
+            .map_err(|_| ErrorCode::InsufficientMemory)?;
         Ok(Resource::new_own(pushed.rep()))
     }
 
@@ -121,8 +130,13 @@ impl View<'_> {
     fn number(&mut self, stat: MaybeStat) -> MetadataHashValue {
         let key = stat.map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
         let numbers = &mut self.files.numbers;
-        let next = u64::try_from(numbers.len()).unwrap_or(u64::MAX).saturating_add(1);
-        MetadataHashValue { lower: *numbers.entry(key).or_insert(next), upper: 0 }
+        let next = u64::try_from(numbers.len())
+            .unwrap_or(u64::MAX)
+            .saturating_add(1);
+        MetadataHashValue {
+            lower: *numbers.entry(key).or_insert(next),
+            upper: 0,
+        }
     }
 }
 
@@ -193,7 +207,10 @@ impl types::HostDescriptor for View<'_> {
         offset: u64,
     ) -> FsResult<Resource<DynInputStream>> {
         let file = self.readable(&descriptor)?.file;
-        let stream: DynInputStream = Box::new(FileInput { file, position: offset });
+        let stream: DynInputStream = Box::new(FileInput {
+            file,
+            position: offset,
+        });
         Ok(self.table.push(stream)?)
     }
 
@@ -263,7 +280,10 @@ impl types::HostDescriptor for View<'_> {
         let growth = new_size.saturating_sub(before);
         self.files.quota.take_bytes(growth)?;
         match rustix::fs::ftruncate(&file, new_size) {
-            Ok(()) => self.files.quota.return_bytes(before.saturating_sub(new_size)),
+            Ok(()) => self
+                .files
+                .quota
+                .return_bytes(before.saturating_sub(new_size)),
             Err(errno) => {
                 self.files.quota.return_bytes(growth);
                 return Err(code(errno).into());
@@ -314,7 +334,10 @@ impl types::HostDescriptor for View<'_> {
     ) -> FsResult<Resource<DirectoryEntryStream>> {
         let node = self.node(&descriptor)?;
         let listing = self.files.list(&node)?;
-        let pushed = self.table.push(listing).map_err(|_| ErrorCode::InsufficientMemory)?;
+        let pushed = self
+            .table
+            .push(listing)
+            .map_err(|_| ErrorCode::InsufficientMemory)?;
         Ok(Resource::new_own(pushed.rep()))
     }
 
@@ -340,7 +363,9 @@ impl types::HostDescriptor for View<'_> {
         flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        let stat = self.files.stat(&self.base(&descriptor)?, &path, follows(flags))?;
+        let stat = self
+            .files
+            .stat(&self.base(&descriptor)?, &path, follows(flags))?;
         Ok(self.describe(stat))
     }
 
@@ -352,7 +377,10 @@ impl types::HostDescriptor for View<'_> {
         _access: NewTimestamp,
         _modification: NewTimestamp,
     ) -> FsResult<()> {
-        lift(self.files.set_times(&self.base(&descriptor)?, &path, follows(flags)))
+        lift(
+            self.files
+                .set_times(&self.base(&descriptor)?, &path, follows(flags)),
+        )
     }
 
     fn link_at(
@@ -364,7 +392,10 @@ impl types::HostDescriptor for View<'_> {
         new_path: String,
     ) -> FsResult<()> {
         let (old, new) = (self.base(&descriptor)?, self.base(&new_descriptor)?);
-        lift(self.files.hard_link((&old, &old_path), follows(flags), (&new, &new_path)))
+        lift(
+            self.files
+                .hard_link((&old, &old_path), follows(flags), (&new, &new_path)),
+        )
     }
 
     fn open_at(
@@ -453,12 +484,15 @@ impl types::HostDescriptor for View<'_> {
         flags: PathFlags,
         path: String,
     ) -> FsResult<MetadataHashValue> {
-        let stat = self.files.stat(&self.base(&descriptor)?, &path, follows(flags))?;
+        let stat = self
+            .files
+            .stat(&self.base(&descriptor)?, &path, follows(flags))?;
         Ok(self.number(stat))
     }
 
     fn drop(&mut self, descriptor: Resource<Descriptor>) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Open>::new_own(descriptor.rep()))?;
+        self.table
+            .delete(Resource::<Open>::new_own(descriptor.rep()))?;
         Ok(())
     }
 }
@@ -471,7 +505,11 @@ impl View<'_> {
     ) -> FsResult<Resource<DynOutputStream>> {
         let file = self.writable(descriptor)?.file;
         let quota = std::sync::Arc::clone(&self.files.quota);
-        let stream: DynOutputStream = Box::new(FileOutput { file, quota, position });
+        let stream: DynOutputStream = Box::new(FileOutput {
+            file,
+            quota,
+            position,
+        });
         Ok(self.table.push(stream)?)
     }
 }
@@ -487,7 +525,8 @@ impl types::HostDirectoryEntryStream for View<'_> {
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        self.table.delete(Resource::<Listing>::new_own(stream.rep()))?;
+        self.table
+            .delete(Resource::<Listing>::new_own(stream.rep()))?;
         Ok(())
     }
 }

@@ -41,10 +41,15 @@ impl FileSystem {
             .into_iter()
             .map(|(name, file_type)| {
                 let name = String::from_utf8(name).map_err(|_| ErrorCode::IllegalByteSequence)?;
-                Ok(DirectoryEntry { type_: descriptor_type(file_type), name })
+                Ok(DirectoryEntry {
+                    type_: descriptor_type(file_type),
+                    name,
+                })
             })
             .collect();
-        Ok(Listing { entries: entries.into_iter() })
+        Ok(Listing {
+            entries: entries.into_iter(),
+        })
     }
 }
 

@@ -26,7 +26,11 @@ impl FileSystem {
         }
         for (_, dir, is_app) in self.writable_mounts() {
             let root = open_to_list(dir, b".")?;
-            let mut pending = vec![Pending { dir: root, depth: 0, holds_programs: false }];
+            let mut pending = vec![Pending {
+                dir: root,
+                depth: 0,
+                holds_programs: false,
+            }];
             while let Some(directory) = pending.pop() {
                 self.settle_directory(directory, is_app, &mut pending)?;
             }
@@ -40,7 +44,11 @@ impl FileSystem {
         is_app: bool,
         pending: &mut Vec<Pending>,
     ) -> CodeResult<()> {
-        let Pending { dir, depth, holds_programs } = directory;
+        let Pending {
+            dir,
+            depth,
+            holds_programs,
+        } = directory;
         let reader = rustix::fs::Dir::read_from(&dir).map_err(code)?;
         for entry in reader {
             let entry = entry.map_err(code)?;
@@ -69,8 +77,7 @@ impl FileSystem {
     }
 
     fn settle_file(&self, dir: BorrowedFd<'_>, name: &[u8], is_program: bool) -> CodeResult<()> {
-        let stat =
-            rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(code)?;
+        let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(code)?;
         if !self.fresh.contains(&(stat.st_dev, stat.st_ino)) {
             return Ok(());
         }

@@ -144,18 +144,31 @@ impl FileSystem {
                 }
             }
             if by_path.insert(path.clone(), mounts.len()).is_some() {
-                return Err(format!("two mounts have the guest path `{}`", point.guest_path));
+                return Err(format!(
+                    "two mounts have the guest path `{}`",
+                    point.guest_path
+                ));
             }
-            mounts.push(Mount { path, dir: Arc::new(dir), writable: point.writable });
+            mounts.push(Mount {
+                path,
+                dir: Arc::new(dir),
+                writable: point.writable,
+            });
         }
         let mut file_system = Self {
             mounts,
             mount_points: by_path,
             skeleton,
-            working_dir: Node { path: Vec::new(), place: Place::Skeleton },
+            working_dir: Node {
+                path: Vec::new(),
+                place: Place::Skeleton,
+            },
             depth,
             quota: Arc::new(Quota::new(quota.0, quota.1)),
-            times: Datetime { seconds: wall_clock, nanoseconds: 0 },
+            times: Datetime {
+                seconds: wall_clock,
+                nanoseconds: 0,
+            },
             fresh: HashSet::new(),
             numbers: HashMap::new(),
         };
@@ -167,8 +180,10 @@ impl FileSystem {
 
     /// The root of the name space.
     pub(super) fn root(&self) -> Node {
-        self.mounted_node(Vec::new())
-            .unwrap_or(Node { path: Vec::new(), place: Place::Skeleton })
+        self.mounted_node(Vec::new()).unwrap_or(Node {
+            path: Vec::new(),
+            place: Place::Skeleton,
+        })
     }
 
     /// The working directory.
@@ -180,10 +195,16 @@ impl FileSystem {
     fn mounted_node(&self, path: Vec<u8>) -> Option<Node> {
         if let Some(index) = self.mount_points.get(&path) {
             let mount = self.mounts.get(*index)?;
-            let place = Place::Mounted { mount: *index, dir: Arc::clone(&mount.dir) };
+            let place = Place::Mounted {
+                mount: *index,
+                dir: Arc::clone(&mount.dir),
+            };
             return Some(Node { path, place });
         }
-        self.skeleton.contains(&path).then_some(Node { path, place: Place::Skeleton })
+        self.skeleton.contains(&path).then_some(Node {
+            path,
+            place: Place::Skeleton,
+        })
     }
 
     /// Names below a directory that come from mounts, not from the disk.
@@ -217,16 +238,22 @@ impl FileSystem {
     pub(super) fn has_mount_below(&self, entry: &Entry) -> bool {
         let path = entry.parent.child_path(&entry.name);
         self.mounts.iter().any(|mount| {
-            mount.path.strip_prefix(path.as_slice()).is_some_and(|rest| rest.starts_with(b"/"))
+            mount
+                .path
+                .strip_prefix(path.as_slice())
+                .is_some_and(|rest| rest.starts_with(b"/"))
         })
     }
 
     /// Writable mounts: path, handle, and whether it is or holds the working directory.
     pub(super) fn writable_mounts(&self) -> impl Iterator<Item = (&[u8], BorrowedFd<'_>, bool)> {
-        self.mounts.iter().filter(|mount| mount.writable).map(|mount| {
-            let is_app = self.working_dir.path.starts_with(&mount.path);
-            (mount.path.as_slice(), mount.dir.as_fd(), is_app)
-        })
+        self.mounts
+            .iter()
+            .filter(|mount| mount.writable)
+            .map(|mount| {
+                let is_app = self.working_dir.path.starts_with(&mount.path);
+                (mount.path.as_slice(), mount.dir.as_fd(), is_app)
+            })
     }
 
     /// Whether something may be made below a directory, by depth and length of names.
@@ -244,9 +271,10 @@ impl FileSystem {
         let path = parent.child_path(name);
         let place = match &parent.place {
             Place::Skeleton => Place::Skeleton,
-            Place::Mounted { mount, .. } => {
-                Place::Mounted { mount: *mount, dir: Arc::new(dir) }
-            }
+            Place::Mounted { mount, .. } => Place::Mounted {
+                mount: *mount,
+                dir: Arc::new(dir),
+            },
         };
         Node { path, place }
     }
@@ -254,7 +282,10 @@ impl FileSystem {
     /// Opens a directory by its canonical path.
     fn open_directory(&self, path: &[u8]) -> CodeResult<Node> {
         let mut node = self.root();
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+        for name in path
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+        {
             node = self.step(&node, name)?.ok_or(ErrorCode::NotDirectory)?;
         }
         Ok(node)
@@ -305,7 +336,11 @@ impl FileSystem {
                 let is_in_root = first.is_some_and(|name| {
                     name != b".." && self.mounted_node(root.child_path(name)).is_some()
                 });
-                if is_in_root { root } else { self.working_dir.clone() }
+                if is_in_root {
+                    root
+                } else {
+                    self.working_dir.clone()
+                }
             }
         }
     }
@@ -335,7 +370,11 @@ impl Walk<'_> {
             self.must_be_directory |= path.ends_with(b"/");
         }
         let names = path.split(|byte| *byte == b'/').rev();
-        self.pending.extend(names.filter(|name| !matches!(*name, b"" | b".")).map(<[u8]>::to_vec));
+        self.pending.extend(
+            names
+                .filter(|name| !matches!(*name, b"" | b"."))
+                .map(<[u8]>::to_vec),
+        );
         Ok(())
     }
 
@@ -346,9 +385,7 @@ impl Walk<'_> {
                 continue;
             }
             let here = self.here();
-            if let Some(mounted) =
-                self.file_system.mounted_node(here.child_path(&name))
-            {
+            if let Some(mounted) = self.file_system.mounted_node(here.child_path(&name)) {
                 self.stack.push(mounted);
                 continue;
             }
@@ -372,14 +409,21 @@ impl Walk<'_> {
     }
 
     fn here(&self) -> Node {
-        self.stack.last().cloned().unwrap_or_else(|| self.file_system.root())
+        self.stack
+            .last()
+            .cloned()
+            .unwrap_or_else(|| self.file_system.root())
     }
 
     fn up(&mut self) -> CodeResult<()> {
         let here = self.here();
         self.stack.pop();
         if self.stack.is_empty() {
-            let end = here.path.iter().rposition(|byte| *byte == b'/').unwrap_or_default();
+            let end = here
+                .path
+                .iter()
+                .rposition(|byte| *byte == b'/')
+                .unwrap_or_default();
             let parent = here.path.get(..end).unwrap_or_default();
             self.stack.push(self.file_system.open_directory(parent)?);
         }
@@ -410,7 +454,12 @@ impl Walk<'_> {
 
 /// A mount's guest path without its trailing slash; the root's is empty.
 fn mount_path(guest_path: &str) -> Result<Vec<u8>, String> {
-    let refuse = || format!("the guest path `{}` is not absolute and plain", guest_path.escape_debug());
+    let refuse = || {
+        format!(
+            "the guest path `{}` is not absolute and plain",
+            guest_path.escape_debug()
+        )
+    };
     let path = guest_path.strip_prefix('/').ok_or_else(refuse)?;
     let path = path.strip_suffix('/').unwrap_or(path);
     if path.is_empty() {

@@ -169,8 +169,12 @@ impl FileSystem {
         }
         self.check_new(&entry)?;
         self.quota.take_entry()?;
-        rustix::fs::mkdirat(entry_dir(&entry)?, entry.name.as_slice(), NEW_DIRECTORY_MODE)
-            .map_err(|errno| self.give_entry_back(errno))
+        rustix::fs::mkdirat(
+            entry_dir(&entry)?,
+            entry.name.as_slice(),
+            NEW_DIRECTORY_MODE,
+        )
+        .map_err(|errno| self.give_entry_back(errno))
     }
 
     /// Makes a symbolic link with any target.
@@ -231,9 +235,10 @@ impl FileSystem {
 
     /// Moves a name. What was at the new name is gone.
     pub(super) fn rename(&self, from: (&Base, &str), to: (&Base, &str)) -> CodeResult<()> {
-        let (Target::Entry(old), Target::Entry(new)) =
-            (self.resolve(from.0, from.1, false)?, self.resolve(to.0, to.1, false)?)
-        else {
+        let (Target::Entry(old), Target::Entry(new)) = (
+            self.resolve(from.0, from.1, false)?,
+            self.resolve(to.0, to.1, false)?,
+        ) else {
             return Err(ErrorCode::Busy);
         };
         if self.has_mount_below(&old) || self.has_mount_below(&new) {
@@ -261,16 +266,21 @@ impl FileSystem {
         let Target::Entry(entry) = self.resolve(base, path, false)? else {
             return Err(ErrorCode::Invalid);
         };
-        let target =
-            rustix::fs::readlinkat(entry_dir(&entry)?, entry.name.as_slice(), Vec::new())
-                .map_err(code)?;
-        target.into_string().map_err(|_| ErrorCode::IllegalByteSequence)
+        let target = rustix::fs::readlinkat(entry_dir(&entry)?, entry.name.as_slice(), Vec::new())
+            .map_err(code)?;
+        target
+            .into_string()
+            .map_err(|_| ErrorCode::IllegalByteSequence)
     }
 
     /// Removes a file or link, or an empty directory.
     pub(super) fn remove(&mut self, base: &Base, path: &str, directory: bool) -> CodeResult<()> {
         let Target::Entry(entry) = self.resolve(base, path, false)? else {
-            return Err(if directory { ErrorCode::Busy } else { ErrorCode::IsDirectory });
+            return Err(if directory {
+                ErrorCode::Busy
+            } else {
+                ErrorCode::IsDirectory
+            });
         };
         if self.has_mount_below(&entry) {
             return Err(ErrorCode::Busy);
@@ -284,7 +294,11 @@ impl FileSystem {
             return Err(ErrorCode::IsDirectory);
         }
         self.check_writable(&entry.parent)?;
-        let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        let flags = if directory {
+            AtFlags::REMOVEDIR
+        } else {
+            AtFlags::empty()
+        };
         rustix::fs::unlinkat(entry_dir(&entry)?, entry.name.as_slice(), flags).map_err(code)?;
         self.credit(&stat);
         if stat.st_nlink <= 1 {
@@ -306,7 +320,11 @@ impl FileSystem {
     }
 
     pub(super) fn check_writable(&self, node: &Node) -> CodeResult<()> {
-        if self.is_writable(node) { Ok(()) } else { Err(ErrorCode::ReadOnly) }
+        if self.is_writable(node) {
+            Ok(())
+        } else {
+            Err(ErrorCode::ReadOnly)
+        }
     }
 
     fn check_new(&self, entry: &Entry) -> CodeResult<()> {
@@ -334,7 +352,9 @@ pub(super) fn entry_dir(entry: &Entry) -> CodeResult<BorrowedFd<'_>> {
 }
 
 pub(super) fn stat_node(node: &Node) -> CodeResult<MaybeStat> {
-    node.dir().map(|dir| rustix::fs::fstat(dir).map_err(code)).transpose()
+    node.dir()
+        .map(|dir| rustix::fs::fstat(dir).map_err(code))
+        .transpose()
 }
 
 /// Looks at an entry itself, not at what it links to. `None` says that there is nothing.

@@ -15,7 +15,10 @@ pub(super) struct Quota {
 
 impl Quota {
     pub(super) fn new(bytes: u64, entries: u64) -> Self {
-        Self { bytes: AtomicU64::new(bytes), entries: AtomicU64::new(entries) }
+        Self {
+            bytes: AtomicU64::new(bytes),
+            entries: AtomicU64::new(entries),
+        }
     }
 
     /// Takes bytes for a file that grows.
@@ -40,9 +43,11 @@ impl Quota {
 }
 
 fn take(left: &AtomicU64, count: u64) -> CodeResult<()> {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(count))
-        .map(drop)
-        .map_err(|_| ErrorCode::InsufficientSpace)
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+        left.checked_sub(count)
+    })
+    .map(drop)
+    .map_err(|_| ErrorCode::InsufficientSpace)
 }
 
 fn give(left: &AtomicU64, count: u64) {
@@ -59,10 +64,16 @@ mod tests {
     fn the_last_byte_can_be_taken_and_one_more_cannot() {
         let quota = Quota::new(10, 1);
         quota.take_bytes(10).unwrap();
-        assert_eq!(quota.take_bytes(1).unwrap_err(), ErrorCode::InsufficientSpace);
+        assert_eq!(
+            quota.take_bytes(1).unwrap_err(),
+            ErrorCode::InsufficientSpace
+        );
         quota.return_bytes(1);
         quota.take_bytes(1).unwrap();
         quota.take_entry().unwrap();
-        assert_eq!(quota.take_entry().unwrap_err(), ErrorCode::InsufficientSpace);
+        assert_eq!(
+            quota.take_entry().unwrap_err(),
+            ErrorCode::InsufficientSpace
+        );
     }
 }

@@ -84,8 +84,9 @@ impl InputStream for FileInput {
         if bytes.is_empty() {
             return Err(StreamError::Closed);
         }
-        self.position =
-            self.position.saturating_add(u64::try_from(bytes.len()).unwrap_or_default());
+        self.position = self
+            .position
+            .saturating_add(u64::try_from(bytes.len()).unwrap_or_default());
         Ok(Bytes::from(bytes))
     }
 }

@@ -10,7 +10,12 @@ use super::error::{CodeResult, code};
 use super::namespace::{Base, Entry, FileSystem, Target};
 use super::operations::{entry_dir, file_type, open_regular, stat_entry};
 
-#[expect(missing_docs, missing_debug_implementations, clippy::pedantic, reason = "generated")]
+#[expect(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::pedantic,
+    reason = "generated"
+)]
 mod bindings {
     wasmtime::component::bindgen!({ path: "../../wit", world: "cnbw:buildpack/verbs" });
 }
@@ -45,7 +50,9 @@ impl files::Host for View<'_> {
     }
 
     fn symlink(&mut self, target: String, path: String) -> Result<(), files::FileError> {
-        self.files.symlink(&target, &Base::Working, &path).map_err(file_error)
+        self.files
+            .symlink(&target, &Base::Working, &path)
+            .map_err(file_error)
     }
 }
 
@@ -92,10 +99,13 @@ fn set_entry_mode(entry: &Entry, file_type: FileType, mode: Mode) -> CodeResult<
             Ok(file) => rustix::fs::fchmod(file, mode).map_err(code),
             // A file that its owner may not read has no handle to change it by. Nobody but this guest
             // works here, so that the name still means the file that was looked at.
-            Err(ErrorCode::Access) => {
-                rustix::fs::chmodat(dir, entry.name.as_slice(), mode, rustix::fs::AtFlags::empty())
-                    .map_err(code)
-            }
+            Err(ErrorCode::Access) => rustix::fs::chmodat(
+                dir,
+                entry.name.as_slice(),
+                mode,
+                rustix::fs::AtFlags::empty(),
+            )
+            .map_err(code),
             Err(error) => Err(error),
         },
         FileType::Directory => {

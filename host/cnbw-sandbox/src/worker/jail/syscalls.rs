@@ -147,9 +147,15 @@ fn allowed() -> FilterResult<Rules> {
         rules.insert(call, vec![rule([(0, Length::Dword, Op::Eq, own)])?]);
     }
     // Names of threads and of memory. Nothing that undoes what the jail set up.
-    let names = [libc::PR_SET_NAME.unsigned_abs(), libc::PR_SET_VMA.unsigned_abs()];
+    let names = [
+        libc::PR_SET_NAME.unsigned_abs(),
+        libc::PR_SET_VMA.unsigned_abs(),
+    ];
     let names = names.map(|name| rule([(0, Length::Dword, Op::Eq, u64::from(name))]));
-    rules.insert(libc::SYS_prctl, names.into_iter().collect::<FilterResult<_>>()?);
+    rules.insert(
+        libc::SYS_prctl,
+        names.into_iter().collect::<FilterResult<_>>()?,
+    );
     // Reading limits of the process itself, not setting them, and of no other.
     let read_own = [(0, Length::Dword, Op::Eq, 0), (2, Length::Qword, Op::Eq, 0)];
     rules.insert(libc::SYS_prlimit64, vec![rule(read_own)?]);
