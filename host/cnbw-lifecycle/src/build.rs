@@ -142,28 +142,40 @@ pub enum OutputError {
         layer: String,
     },
     /// A name is said to be unmet that the plan does not hold.
-    #[error("`build.toml` calls `{}` unmet, which nobody requires of this buildpack", name.escape_debug())]
+    #[error(
+        "unmet.name `{}` of `build.toml` must match a requested dependency",
+        name.escape_debug()
+    )]
     UnknownUnmet {
         /// The name.
         name: String,
     },
     /// An unmet entry without a name.
-    #[error("`build.toml` has an `unmet` entry without a `name`")]
+    #[error("unmet.name is required in each entry of `build.toml`")]
     NamelessUnmet,
     /// An entry of the old bill of materials has a version of its own.
-    #[error("bom entry `{}` has a `version` beside its `name`; it belongs in `metadata.version`", name.escape_debug())]
+    #[error(
+        "bom entry `{}` has a top level version, which is not allowed; it belongs in `metadata.version`",
+        name.escape_debug()
+    )]
     BomVersion {
         /// Name of the entry.
         name: String,
     },
     /// An SBOM file in a format that does not exist.
-    #[error("`{}` has none of the endings of SBOM files: `.sbom.cdx.json`, `.sbom.spdx.json`, `.sbom.syft.json`", file.escape_debug())]
+    #[error(
+        "unsupported SBOM file format: `{}` has none of the endings `.sbom.cdx.json`, `.sbom.spdx.json` and `.sbom.syft.json`",
+        file.escape_debug()
+    )]
     SbomFormat {
         /// The file, relative to the buildpack's layers directory.
         file: String,
     },
     /// An SBOM file in a format that the descriptor does not list.
-    #[error("`{}` is of type `{media_type}`, which `sbom-formats` of the descriptor does not list", file.escape_debug())]
+    #[error(
+        "undeclared SBOM media type `{media_type}` of `{}`: the descriptor's `sbom-formats` does not list it",
+        file.escape_debug()
+    )]
     UndeclaredSbom {
         /// The file, relative to the buildpack's layers directory.
         file: String,
@@ -354,7 +366,7 @@ impl<'a> State<'a> {
         let metadata = BuildMetadata {
             bom: self.launch_bom,
             buildpacks: request.group.group.clone(),
-            extensions: request.group.group_extensions.clone(),
+            extensions: request.group.group_extensions.iter().map(plain).collect(),
             labels: self.labels,
             processes,
             slices: self.slices,
@@ -363,6 +375,15 @@ impl<'a> State<'a> {
         let text = print_build_metadata(&metadata, api);
         write_below(request.layers, "config", "metadata.toml", text.as_bytes())?;
         Ok(Built { metadata })
+    }
+}
+
+/// An element without what goes without saying of extensions.
+fn plain(extension: &GroupElement) -> GroupElement {
+    GroupElement {
+        extension: false,
+        optional: false,
+        ..extension.clone()
     }
 }
 

@@ -10,6 +10,7 @@ pub mod cache;
 pub mod detect;
 pub mod event;
 pub mod export;
+pub mod generate;
 pub mod order;
 pub mod ports;
 pub mod programs;
@@ -26,6 +27,6 @@ mod guest_tree;
 mod layers_dir;
 
 #[cfg(test)]
-mod test_images;
-#[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod test_images;

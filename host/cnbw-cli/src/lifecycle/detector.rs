@@ -4,15 +4,19 @@ use std::thread;
 
 use cnbw_lifecycle::buildpacks::Buildpacks;
 use cnbw_lifecycle::detect::{DetectError, DetectLimits, DetectRequest, Detected, detect};
-use cnbw_spec::analyzed::Analyzed;
+use cnbw_lifecycle::generate::{GenerateError, GenerateRequest, generate};
+use cnbw_spec::analyzed::{Analyzed, AnalyzedRunImage, print_analyzed};
 use cnbw_spec::api::PlatformApi;
 use cnbw_spec::exit;
 use cnbw_spec::group::print_group;
 use cnbw_spec::order::{Order, parse_order};
 use cnbw_spec::plan::print_plan;
+use cnbw_spec::run::{RunImageNames, parse_run};
 use cnbw_spec::system::{System, parse_system};
 
-use super::programs::{PhasePrograms, open_modules, read_analyzed, run_image_target, sandbox};
+use super::programs::{
+    PhasePrograms, make_directory, open_modules, read_analyzed, run_image_target, sandbox,
+};
 use super::{Context, Failure, guard_experimental, read_document, read_existing, write_document};
 
 /// Exit status where an extension would have to change an image.
@@ -22,13 +26,14 @@ const GENERATE: u8 = 92;
 pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
     let analyzed = read_analyzed(context)?;
     let detected = run_with(context, &analyzed)?;
-    refuse_dockerfiles(context, &detected)
+    apply_extensions(context, analyzed, &detected)
 }
 
 /// Detects, writes `group.toml` and `plan.toml`, and gives what they hold.
 pub(crate) fn run_with(context: &Context, analyzed: &Analyzed) -> Result<Detected, Failure> {
     let inputs = &context.inputs;
-    let order = read_existing("order", &inputs.order_path(), parse_order)?;
+    let order = read_existing("order", &inputs.order_path(), parse_order)
+        .map_err(|failure| failure.as_part_of("initialize detector: reading order"))?;
     let system = read_system(context)?;
     let buildpacks = open_modules(&inputs.buildpacks_dir, exit::FAILED)?;
     let extensions = open_extensions(context, &order)?;
@@ -86,7 +91,8 @@ fn read_system(context: &Context) -> Result<System, Failure> {
     if inputs.platform_api < PlatformApi::V0_15 {
         return Ok(System::default());
     }
-    let system = read_document("system file", &inputs.system_path, parse_system)?;
+    let system = read_document("system", &inputs.system_path, parse_system)
+        .map_err(|failure| failure.as_part_of("initialize detector: reading system"))?;
     Ok(system.unwrap_or_default())
 }
 
@@ -101,28 +107,54 @@ fn open_extensions(context: &Context, order: &Order) -> Result<Buildpacks, Failu
     open_modules(&context.inputs.extensions_dir, exit::FAILED)
 }
 
-/// Extensions that passed may only be such that change no image.
-fn refuse_dockerfiles(context: &Context, detected: &Detected) -> Result<(), Failure> {
-    let extensions = &detected.group.group_extensions;
-    if extensions.is_empty() {
+/// Does what extensions that passed ask for, if it is no more than another run image.
+fn apply_extensions(
+    context: &Context,
+    mut analyzed: Analyzed,
+    detected: &Detected,
+) -> Result<(), Failure> {
+    let inputs = &context.inputs;
+    let group_extensions = &detected.group.group_extensions;
+    if group_extensions.is_empty() {
         return Ok(());
     }
-    let root = open_modules(&context.inputs.extensions_dir, GENERATE)?;
-    for element in extensions {
-        let extension = &element.buildpack;
-        let found = root.find(cnbw_lifecycle::buildpacks::ModuleKind::Extension, extension);
-        let found = found.map_err(|error| Failure::new(GENERATE, "generate").because_of(error))?;
-        let changing = [
-            "bin/generate",
-            "bin/generate.wasm",
-            "generate/run.Dockerfile",
-            "generate/build.Dockerfile",
-        ];
-        if let Some(path) = changing.iter().find(|it| found.dir.exists(it)) {
-            return Err(Failure::new(GENERATE, "generate").because(format!(
-                "extension `{extension}` has `{path}`: cnbw runs no Dockerfiles, because they need a container engine"
-            )));
+    let run = read_document("run file", &inputs.run_path, parse_run)?.unwrap_or_default();
+    let extensions = open_modules(&inputs.extensions_dir, GENERATE)?;
+    let generated = make_directory(&inputs.generated_dir(), GENERATE)?;
+    let request = GenerateRequest {
+        platform_api: inputs.platform_api,
+        group_extensions,
+        plan: &detected.plan,
+        extensions: &extensions,
+        generated: &generated,
+    };
+    let generated = generate(&request).map_err(|error: GenerateError| {
+        Failure::new(error.exit_code(), "generate").because_of(error)
+    })?;
+    let current = analyzed.run_image.as_ref().and_then(|it| it.image.clone());
+    let is_new =
+        |it: &String| inputs.platform_api < PlatformApi::V0_12 || current.as_ref() != Some(it);
+    if let Some(image) = generated.run_image.filter(is_new) {
+        let names =
+            |it: &RunImageNames| it.image.as_ref() == Some(&image) || it.mirrors.contains(&image);
+        if !run.images.iter().any(names) {
+            let image = image.escape_debug();
+            let warning = format!("new runtime base image '{image}' not found in run metadata");
+            context.logger.warning(&warning);
         }
+        // What is known of the old image says nothing about this one.
+        analyzed.run_image = Some(AnalyzedRunImage {
+            reference: image.clone(),
+            image: Some(image),
+            extend: false,
+            target: None,
+        });
     }
-    Ok(())
+    let text = print_analyzed(&analyzed);
+    write_document("analyzed file", &inputs.analyzed_path(), &text)?;
+    write_document(
+        "plan file",
+        &inputs.plan_path(),
+        &print_plan(&generated.plan),
+    )
 }

@@ -46,6 +46,13 @@ impl Failure {
         self
     }
 
+    /// Says in other words what could not be done.
+    #[must_use]
+    pub(crate) fn as_part_of(mut self, action: &str) -> Self {
+        action.clone_into(&mut self.action);
+        self
+    }
+
     /// The exit status.
     pub(crate) fn code(&self) -> u8 {
         self.code

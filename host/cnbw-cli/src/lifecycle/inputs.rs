@@ -188,6 +188,11 @@ impl Inputs {
         self.in_layers(self.report_path.as_ref(), "report.toml")
     }
 
+    /// `-generated`, or `<layers>/generated`.
+    pub(crate) fn generated_dir(&self) -> String {
+        self.in_layers(self.generated_dir.as_ref(), "generated")
+    }
+
     /// `-project-metadata`, or `<layers>/project-metadata.toml`.
     pub(crate) fn project_metadata_path(&self) -> String {
         self.in_layers(self.project_metadata_path.as_ref(), "project-metadata.toml")

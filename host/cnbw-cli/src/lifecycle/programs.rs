@@ -37,6 +37,16 @@ pub(crate) fn open_optional(path: &str, code: u8) -> Result<Option<Arc<Dir>>, Fa
     }
 }
 
+/// Opens a directory, and makes it if it is not there.
+pub(crate) fn make_directory(path: &str, code: u8) -> Result<Dir, Failure> {
+    let made = Dir::create_ambient_dir_all(path, ambient_authority());
+    made.and_then(|()| Dir::open_ambient_dir(path, ambient_authority()))
+        .map_err(|error| {
+            let path = path.escape_debug();
+            Failure::new(code, format!("make directory `{path}`")).because(error.to_string())
+        })
+}
+
 /// Modules below a directory like `/cnb/buildpacks`; none if it is absent.
 pub(crate) fn open_modules(path: &str, code: u8) -> Result<Buildpacks, Failure> {
     let mut modules = Buildpacks::new();
@@ -52,7 +62,7 @@ pub(crate) fn read_analyzed(context: &Context) -> Result<Analyzed, Failure> {
     let analyzed = read_document("analyzed file", &path, parse_analyzed)?;
     Ok(analyzed.unwrap_or_else(|| {
         let path = path.escape_debug();
-        let warning = format!("no analyzed metadata found at path `{path}`");
+        let warning = format!("No analyzed metadata found at path `{path}`");
         context.logger.warning(&warning);
         Analyzed::default()
     }))
@@ -77,7 +87,14 @@ pub(crate) fn machine() -> &'static str {
 /// What all programs of a phase are given, and the private directory that goes away with it.
 pub(crate) struct PhasePrograms {
     pub(crate) programs: Programs,
-    _scratch: TempDir,
+    scratch: TempDir,
+}
+
+impl Drop for PhasePrograms {
+    fn drop(&mut self) {
+        // Programs may have made directories that even their owner may not enter.
+        crate::places::make_removable(self.scratch.path());
+    }
 }
 
 impl PhasePrograms {
@@ -114,14 +131,14 @@ impl PhasePrograms {
             exec_env: inputs.exec_env.clone(),
             scratch: Arc::new(scratch_dir),
         };
-        Ok(Self {
-            programs,
-            _scratch: scratch,
-        })
+        Ok(Self { programs, scratch })
     }
 }
 
 /// The sandbox that runs the programs of a phase.
 pub(crate) fn sandbox() -> SandboxRunner {
-    SandboxRunner::new(SandboxSettings::default())
+    SandboxRunner::new(SandboxSettings {
+        compile_cache: crate::places::compile_cache(),
+        ..SandboxSettings::default()
+    })
 }

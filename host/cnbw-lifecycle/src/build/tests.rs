@@ -351,9 +351,15 @@ fn outputs_that_break_rules_end_the_build_with_52() {
             &[("launch.toml", "[[bom]]\nname = \"x\"\nversion = \"1\"\n")],
             "metadata.version",
         ),
-        (&[("build.toml", "[[unmet]]\nname = \"x\"\n")], "`x` unmet"),
-        (&[("build.toml", "[[unmet]]\n")], "without a `name`"),
-        (&[("launch.sbom.odd.json", "")], "endings of SBOM files"),
+        (
+            &[("build.toml", "[[unmet]]\nname = \"x\"\n")],
+            "must match a requested dependency",
+        ),
+        (&[("build.toml", "[[unmet]]\n")], "unmet.name is required"),
+        (
+            &[("launch.sbom.odd.json", "")],
+            "unsupported SBOM file format",
+        ),
         (&[("launch.sbom.spdx.json", "")], "`application/spdx+json`"),
         (
             &[("l.toml", ""), ("l/x", ""), ("l.ignore/x", "")],
