@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use cnbw_oci::descriptor::{Descriptor, Platform};
-use cnbw_oci::document::Document;
+use cnbw_oci::document::{Document, read_small};
 use cnbw_oci::image::{Blobs, StoreError};
+use cnbw_oci::manifest::{Index, MANIFEST_CAP};
 use cnbw_oci::reference::Version;
 
 use crate::client::{Client, Place};
@@ -21,6 +22,8 @@ const FOREIGN: [&str; 2] = [
     "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
     "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 ];
+/// How deep indexes may lie in one another.
+const INDEX_DEPTH: usize = 2;
 /// The largest number of images in one index that is copied.
 const INDEX_ENTRIES: usize = 1000;
 
@@ -35,6 +38,54 @@ pub struct RawImage {
     pub children: Vec<Self>,
     /// Where config and layers are.
     pub blobs: Arc<dyn Blobs>,
+}
+
+impl RawImage {
+    /// Reads a manifest, or an index with everything below it, from a place that keeps documents among its
+    /// blobs: a layout or an archive. Its blobs can then go to a registry as they are.
+    pub fn from_blobs(descriptor: &Descriptor, blobs: &Arc<dyn Blobs>) -> Result<Self, StoreError> {
+        Self::read_document(descriptor, blobs, 0)
+    }
+
+    fn read_document(
+        descriptor: &Descriptor,
+        blobs: &Arc<dyn Blobs>,
+        depth: usize,
+    ) -> Result<Self, StoreError> {
+        let subject = descriptor.digest.to_string();
+        let invalid = |reason: String| StoreError::invalid("read", subject.as_str(), reason);
+        let bytes = read_small(blobs.as_ref(), descriptor, MANIFEST_CAP)?;
+        let (media_type, document) = parse(&bytes, &descriptor.media_type).map_err(invalid)?;
+        let mut children = Vec::new();
+        if let Document::Index(index) = document {
+            check_index(&index, depth).map_err(invalid)?;
+            for entry in &index.manifests {
+                children.push(Self::read_document(entry, blobs, depth + 1)?);
+            }
+        }
+        Ok(Self {
+            descriptor: Descriptor::new(media_type, descriptor.digest, descriptor.size),
+            bytes,
+            children,
+            blobs: Arc::clone(blobs),
+        })
+    }
+}
+
+/// Bounds what is copied with one index.
+fn check_index(index: &Index, depth: usize) -> Result<(), String> {
+    if depth >= INDEX_DEPTH {
+        return Err(format!(
+            "indexes lie in one another more than {INDEX_DEPTH} deep"
+        ));
+    }
+    if index.manifests.len() > INDEX_ENTRIES {
+        let entries = index.manifests.len();
+        return Err(format!(
+            "the index lists {entries} images, and {INDEX_ENTRIES} are copied"
+        ));
+    }
+    Ok(())
 }
 
 impl Client {
@@ -104,17 +155,7 @@ impl Client {
         };
         let mut children = Vec::new();
         if let Document::Index(index) = &fetched.document {
-            if depth >= 2 {
-                return Err(rule(
-                    "indexes lie in one another more than 2 deep".to_owned(),
-                ));
-            }
-            if index.manifests.len() > INDEX_ENTRIES {
-                return Err(rule(format!(
-                    "the index lists {} images, and {INDEX_ENTRIES} are copied",
-                    index.manifests.len()
-                )));
-            }
+            check_index(index, depth).map_err(rule)?;
             for entry in &index.manifests {
                 let version = Version::Digest(entry.digest.digest());
                 let child = fetch_manifest(self, place, &version)?.ok_or_else(|| {

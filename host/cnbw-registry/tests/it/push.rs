@@ -1,6 +1,16 @@
 //! Writing images.
 
-use cnbw_oci::image::{ImageSink, ImageSource, IndexSink, LayerContent, NewLayer, StoreErrorKind};
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+
+use cnbw_oci::assemble::{assemble, assemble_index};
+use cnbw_oci::descriptor::Descriptor;
+use cnbw_oci::digest::BlobDigest;
+use cnbw_oci::image::{
+    Blobs, ImageSink, ImageSource, IndexSink, LayerContent, NewLayer, StoreError, StoreErrorKind,
+};
+use cnbw_oci::manifest::Family;
+use cnbw_registry::RawImage;
 use cnbw_testkit::{Fault, FaultAction, Registry, RegistryOptions};
 
 use crate::support::{client, image, image_for, layer, name, noise, open, options, read_layer};
@@ -341,4 +351,51 @@ fn copies_keep_every_byte() {
     assert_eq!(single.digest, written.images[1].manifest.digest);
     let missing = client.copy(&name(&one, "none:v1"), None, &to).unwrap();
     assert_eq!(missing, None);
+}
+
+/// Blobs in memory, documents among them, as a layout has them.
+#[derive(Debug, Default)]
+struct Memory(Vec<Vec<u8>>);
+
+impl Blobs for Memory {
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, StoreError> {
+        let found = self
+            .0
+            .iter()
+            .find(|bytes| BlobDigest::of(bytes) == descriptor.digest);
+        let bytes = found.expect("the blob is there").clone();
+        Ok(Box::new(Cursor::new(bytes)))
+    }
+}
+
+#[test]
+fn an_index_out_of_a_layout_goes_up_byte_for_byte() {
+    let images = [("amd64", b"amd"), ("arm64", b"arm")].map(|(machine, bytes)| {
+        let image = image_for(&format!("linux/{machine}"), vec![layer(bytes)]);
+        (assemble(&image).unwrap(), bytes)
+    });
+    let documents = images.clone().map(|(assembled, _)| assembled);
+    let (index, written) = assemble_index(&documents, Family::Oci).unwrap();
+    // White space that no printer of ours makes has to survive.
+    let index = [index, b"\n\n".to_vec()].concat();
+    let descriptor = Descriptor::of(written.index.media_type, &index);
+    let mut memory = Memory(vec![index.clone()]);
+    for (assembled, bytes) in images {
+        memory
+            .0
+            .extend([assembled.config, assembled.manifest, bytes.to_vec()]);
+    }
+    let memory: Arc<dyn Blobs> = Arc::new(memory);
+    let raw = RawImage::from_blobs(&descriptor, &memory).unwrap();
+    let registry = Registry::start();
+    client()
+        .write_raw(&raw, &[name(&registry, "app:v1")])
+        .unwrap();
+    assert_eq!(registry.manifest("app", "v1").unwrap().1, index);
+    let arm = "linux/arm64".parse().unwrap();
+    let found = client()
+        .open(&name(&registry, "app:v1"), Some(&arm))
+        .unwrap()
+        .unwrap();
+    assert_eq!(read_layer(&found, 0).unwrap(), b"arm");
 }

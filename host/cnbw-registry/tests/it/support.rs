@@ -68,6 +68,19 @@ pub(crate) fn image(layers: &[&[u8]]) -> NewImage {
     )
 }
 
+/// A client that does not wait for those who stall.
+pub(crate) fn impatient() -> Client {
+    let mut options = options();
+    options.timeouts = Timeouts {
+        idle: Duration::from_millis(800),
+        answer: Duration::from_secs(2),
+        slowest: 1000,
+        grace: Duration::from_secs(1),
+        ..options.timeouts
+    };
+    Client::new(options).unwrap()
+}
+
 /// Options with short pauses.
 pub(crate) fn options() -> Options {
     let mut options = Options::new(Keychain::anonymous());
@@ -76,14 +89,6 @@ pub(crate) fn options() -> Options {
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(20),
         longest_wish: Duration::from_secs(2),
-    };
-    options.timeouts = Timeouts {
-        connect: Duration::from_secs(2),
-        idle: Duration::from_millis(800),
-        answer: Duration::from_secs(3),
-        upload_answer: Duration::from_secs(3),
-        slowest: 1000,
-        grace: Duration::from_secs(1),
     };
     options
 }

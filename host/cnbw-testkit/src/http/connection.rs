@@ -143,12 +143,16 @@ fn write_response(
     // An answer to HEAD may state the length of a body that it does not carry.
     let declared = |name: &str| name.eq_ignore_ascii_case("content-length");
     let states_length = response.headers.iter().any(|(name, _)| declared(name));
+    let closes = |(name, value): &(String, String)| {
+        name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close")
+    };
+    let stays_open = !response.headers.iter().any(closes);
     let mut write_bytes = |mut head: Vec<u8>, bytes: &[u8]| {
         if !states_length {
             write!(head, "Content-Length: {}\r\n", bytes.len())?;
         }
         write_bytes(stream, head, if head_only { &[] } else { bytes })?;
-        Ok(true)
+        Ok(stays_open)
     };
     match response.body {
         Body::Hangup => Ok(false),

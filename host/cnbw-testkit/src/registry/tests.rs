@@ -239,7 +239,7 @@ fn dropping_a_registry_ends_its_threads_even_with_open_connections() {
     assert_eq!(client.send("GET", "/v2/", "", b"").0, 200);
     let before = Instant::now();
     drop(registry);
-    assert!(before.elapsed() < Duration::from_secs(2));
+    assert!(before.elapsed() < Duration::from_secs(20));
     let mut byte = [0];
     assert!(matches!(client.stream.read(&mut byte), Ok(0) | Err(_)));
 }
@@ -249,6 +249,7 @@ fn a_registry_starts_within_a_few_milliseconds() {
     let begin = Instant::now();
     let registries: Vec<Registry> = (0..100).map(|_| Registry::start()).collect();
     let each = begin.elapsed() / 100;
-    assert!(each < Duration::from_millis(5), "{each:?}");
+    // A hundredth of this on an idle machine.
+    assert!(each < Duration::from_millis(20), "{each:?}");
     drop(registries);
 }
