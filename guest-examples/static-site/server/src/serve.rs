@@ -114,3 +114,6 @@ async fn handle(site: Arc<Site>, request: Request<Incoming>) -> Result<Response<
         .await
         .unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR)))
 }
+
+#[cfg(test)]
+mod tests;
