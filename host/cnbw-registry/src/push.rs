@@ -77,7 +77,8 @@ pub(crate) fn has_blob(
             let length = answer
                 .header("content-length")
                 .and_then(|length| length.parse().ok());
-            Ok(length.is_none_or(|length: u64| length == descriptor.size))
+            // Zero is what caches in between make of an answer without a body.
+            Ok(length.is_none_or(|length: u64| length == descriptor.size || length == 0))
         }
         404 => Ok(false),
         _ => Err(refusal(&place.host, answer)),
