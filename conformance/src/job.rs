@@ -24,6 +24,8 @@ pub(crate) struct Job {
     pub(crate) case: PathBuf,
     /// An empty directory where the case's root is mounted.
     pub(crate) mount_point: PathBuf,
+    /// A directory that all cases share: where cnbw keeps compiled programs.
+    pub(crate) compiled: PathBuf,
     /// The file that describes the run images.
     pub(crate) run_images: PathBuf,
     /// What is tested.
@@ -74,7 +76,7 @@ fn run_case(job: &Job) -> Result<Verdict> {
         second,
         run_layers,
     };
-    world::enter(&job.mount_point, &job.programs, &job.fixture)?;
+    world::enter(job)?;
     world::furnish(&case, &names)?;
 
     let observer = Observer {

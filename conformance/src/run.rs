@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -48,6 +49,9 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8> {
         BTreeMap::new()
     };
     let mount_point = tempfile::tempdir().context("cannot make a temporary directory")?;
+    let compiled = tempfile::tempdir().context("cannot make a temporary directory")?;
+    // Phases run as two users.
+    fs::set_permissions(compiled.path(), fs::Permissions::from_mode(0o777))?;
     let report = Mutex::new(Report::new(arguments.verbose, known));
     let next = AtomicUsize::new(0);
     let start = Instant::now();
@@ -56,6 +60,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8> {
             let job = Job {
                 case: case.clone(),
                 mount_point: mount_point.path().to_owned(),
+                compiled: compiled.path().to_owned(),
                 run_images: run_images.clone(),
                 programs: programs.clone(),
                 fixture: fixture.clone(),

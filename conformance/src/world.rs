@@ -13,6 +13,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::case::{Buildpack, Case, Entry};
+use crate::job::Job;
 use crate::names::Names;
 use crate::ops;
 use crate::tree::{self, CNB};
@@ -43,7 +44,8 @@ const LENT: [&str; 7] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr"
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Makes the root at `mount_point` and enters it.
-pub(crate) fn enter(mount_point: &Path, programs: &Programs, fixture: &Path) -> Result<()> {
+pub(crate) fn enter(job: &Job) -> Result<()> {
+    let mount_point = job.mount_point.as_path();
     rustix::mount::mount(
         "cnbw-case",
         mount_point,
@@ -53,9 +55,12 @@ pub(crate) fn enter(mount_point: &Path, programs: &Programs, fixture: &Path) -> 
     )
     .context("cannot mount a tmpfs")?;
     lend_system(mount_point)?;
-    lend_programs(mount_point, programs)?;
+    lend_programs(mount_point, &job.programs)?;
+    if matches!(job.programs, Programs::Ours { .. }) {
+        lend_compiled(mount_point, &job.compiled)?;
+    }
     // Buildpack programs are hard links to it, because links cost nothing and copies add up.
-    fs::copy(fixture, mount_point.join(FIXTURE)).context("cannot copy the fixture")?;
+    fs::copy(&job.fixture, mount_point.join(FIXTURE)).context("cannot copy the fixture")?;
     fs::set_permissions(mount_point.join(FIXTURE), fs::Permissions::from_mode(0o755))?;
     rustix::process::chdir(mount_point)?;
     rustix::process::pivot_root(".", ".").context("cannot change the root")?;
@@ -112,6 +117,15 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )?;
     Ok(())
+}
+
+/// Lends the place where cnbw keeps compiled programs: every case has the same program, and to compile it costs
+/// more than all the rest of a case.
+fn lend_compiled(root: &Path, compiled: &Path) -> Result<()> {
+    let here = root.join("home/cnb/.cache/cnbw/compiled");
+    tree::make_directories(&root.join("home"), (0, 0))?;
+    tree::make_directories(&here, CNB)?;
+    bind(compiled, &here)
 }
 
 fn lend_programs(root: &Path, programs: &Programs) -> Result<()> {
