@@ -84,14 +84,10 @@ fn parse_result(line: &str) -> Option<Count> {
     let mut seen = false;
     for part in rest.split([';', ',']) {
         let mut words = part.split_whitespace();
-        let (Some(number), Some(word)) = (words.next(), words.next()) else {
-            continue;
-        };
-        let Ok(number) = number.parse::<u64>() else {
-            if seen {
-                break;
-            };
-            return None;
+        let number = words.next().and_then(|number| number.parse().ok());
+        let (Some(number), Some(word)) = (number, words.next()) else {
+            // `finished in 0.00s` ends a result; a line that begins with something else is none.
+            break;
         };
         match word {
             "passed" => {

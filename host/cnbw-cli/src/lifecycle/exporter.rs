@@ -60,7 +60,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
         let failure = Failure::new(exit::INVALID_ARGS, "resolve inputs");
         return Err(failure.because("run image not found in analyzed metadata".to_owned()));
     };
-    context.inputs.run_image = reference.to_owned();
+    reference.clone_into(&mut context.inputs.run_image);
     warn_without_cache(context);
     warn_of_launch_cache(context);
     check_names(context)?;

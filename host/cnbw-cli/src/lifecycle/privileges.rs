@@ -46,16 +46,16 @@ pub(crate) fn ids(context: &Context) -> Result<(u32, u32), Failure> {
 }
 
 fn become_user(uid: u32, gid: u32) -> io::Result<()> {
-    let (new_uid, new_gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    if getuid() == new_uid && getgid() == new_gid {
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    if getuid() == user && getgid() == group {
         return Ok(());
     }
     // Further groups of root would stay otherwise.
     if getuid().is_root() {
-        set_thread_groups(&[new_gid])?;
+        set_thread_groups(&[group])?;
     }
-    set_thread_res_gid(new_gid, new_gid, new_gid)?;
-    set_thread_res_uid(new_uid, new_uid, new_uid)?;
+    set_thread_res_gid(group, group, group)?;
+    set_thread_res_uid(user, user, user)?;
     Ok(())
 }
 

@@ -36,17 +36,26 @@ pub(crate) fn check_names(context: &Context) -> Result<(), Failure> {
         .into_iter()
         .filter(|name| !name.is_empty() && !is_path(name))
     {
-        name.parse::<RegistryRef>().map_err(wrong)?;
+        parse_loosely(name).map_err(wrong)?;
     }
     let mut registries = BTreeSet::new();
     for name in std::iter::once(&inputs.output_image).chain(&inputs.tags) {
-        registries.insert(name.parse::<RegistryRef>().map_err(wrong)?.registry);
+        registries.insert(parse_loosely(name).map_err(wrong)?.registry);
     }
     if registries.len() > 1 {
         let failure = Failure::new(exit::INVALID_ARGS, "resolve inputs");
         return Err(failure.because("writing to multiple registries is unsupported".to_owned()));
     }
     Ok(())
+}
+
+/// Reads a name as the reference does at this point: it lets double slashes pass, and fails when the image is asked for.
+fn parse_loosely(name: &str) -> Result<RegistryRef, ReferenceError> {
+    name.parse().or_else(|error| {
+        let single = name.split('/').filter(|part| !part.is_empty());
+        let single = single.collect::<Vec<_>>().join("/");
+        single.parse().map_err(|_| error)
+    })
 }
 
 /// Names all output images: the argument, then further tags, each once.
@@ -66,13 +75,15 @@ pub(crate) fn fill_run_image(context: &mut Context, stores: &Stores) -> Result<(
         return Ok(());
     }
     let names = if context.inputs.platform_api.reads_run_toml() {
-        let run = read_run(context).map_err(as_inputs)?;
+        let run = read_run(context).map_err(|failure| as_inputs(&failure))?;
         run.images.into_iter().next().ok_or_else(|| {
             let cause = "-run-image is required when there is no run metadata available";
             Failure::new(exit::INVALID_ARGS, "resolve inputs").because(cause.to_owned())
         })?
     } else {
-        read_stack(context).map_err(as_inputs)?.run_image
+        read_stack(context)
+            .map_err(|failure| as_inputs(&failure))?
+            .run_image
     };
     let output = &context.inputs.output_image;
     let selected = best_name(output, &names, stores);
@@ -80,7 +91,7 @@ pub(crate) fn fill_run_image(context: &mut Context, stores: &Stores) -> Result<(
     Ok(())
 }
 
-fn as_inputs(failure: Failure) -> Failure {
+fn as_inputs(failure: &Failure) -> Failure {
     Failure::new(exit::INVALID_ARGS, "resolve inputs").because(failure.to_string())
 }
 

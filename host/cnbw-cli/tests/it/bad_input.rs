@@ -70,7 +70,11 @@ fn an_application_that_no_buildpack_wants_hears_what_each_looked_for() {
         &place,
         &place.build("app", &[]),
         20,
-        &["[cnbw/static-site]", "index.html", "no buildpack"],
+        &[
+            "cnbw/static-site@",
+            "index.html",
+            "no group of buildpacks passed",
+        ],
     );
 }
 

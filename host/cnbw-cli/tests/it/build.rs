@@ -103,7 +103,7 @@ fn quiet_prints_the_reference_alone_and_json_is_one_document() {
             .next(),
         Some("cnbw/static-site")
     );
-    assert_eq!(report["images"][0]["default_process"], "web");
+    assert_eq!(report["images"][0]["defaultProcess"], "web");
     assert!(report["digest"].as_str().unwrap().starts_with("sha256:"));
     assert!(!report["images"][0]["layers"].as_array().unwrap().is_empty());
 }
