@@ -89,6 +89,8 @@ pub(crate) struct CompileTask {
 /// Everything that a run needs besides the descriptors.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RunTask {
+    /// Whether the compiled program is a file in a directory, whose reading must be allowed.
+    pub(crate) program_on_disk: bool,
     /// Arguments, the program's own name first.
     pub(crate) args: Vec<String>,
     /// The environment in order.

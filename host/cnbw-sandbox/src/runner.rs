@@ -1,6 +1,7 @@
 //! The parent's side: finds a program, has it compiled, runs it in a worker, and watches.
 
 mod artifacts;
+mod cache;
 mod output;
 mod process;
 
@@ -17,7 +18,7 @@ use rustix::event::EventfdFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use sha2::{Digest as _, Sha256};
 
-use self::artifacts::{Artifacts, ProgramDigest};
+use self::artifacts::{Artifact, Artifacts, ProgramDigest};
 use self::output::OutputCap;
 use self::process::{Ending, WorkerProcess};
 use crate::limits::Limits;
@@ -78,8 +79,8 @@ pub struct SandboxSettings {
     pub limits: Limits,
     /// How workers are locked in.
     pub isolation: Isolation,
-    /// Directory for compiled programs, private to the user. Without one, programs are compiled once
-    /// per runner.
+    /// Directory for compiled programs, which only the user may write to: any other one is not used.
+    /// Without one, programs are compiled once per runner.
     pub compile_cache: Option<Dir>,
     /// What the guest's wall clock shows, in seconds since 1970. It stands still.
     pub wall_clock: u64,
@@ -173,7 +174,7 @@ impl SandboxRunner {
     }
 
     /// The compiled program, from memory, from the cache or from a compile worker.
-    fn compiled(&self, program: &ProgramFile) -> Result<(Arc<OwnedFd>, ProgramDigest), GuestFault> {
+    fn compiled(&self, program: &ProgramFile) -> Result<(Artifact, ProgramDigest), GuestFault> {
         let digest = ProgramDigest(Sha256::digest(&program.bytes).into());
         let artifact = self
             .artifacts
@@ -249,6 +250,7 @@ impl SandboxRunner {
         &self,
         invocation: &Invocation,
         digest: ProgramDigest,
+        program_on_disk: bool,
     ) -> Result<RunTask, GuestFault> {
         let name = program_name(invocation.program);
         let own_path = format!("{}/bin/{name}", invocation.guest_buildpack_dir);
@@ -276,6 +278,7 @@ impl SandboxRunner {
         let limits = &self.limits;
         let wall_time = limits.wall_time(invocation.program);
         Ok(RunTask {
+            program_on_disk,
             args,
             env,
             working_dir: invocation.working_dir.clone(),
@@ -298,9 +301,9 @@ impl BuildpackRunner for SandboxRunner {
     fn run(&self, invocation: &Invocation, output: &mut OutputSink<'_>) -> Result<i32, GuestFault> {
         let program = read_program(&invocation.buildpack_dir, invocation.program, &self.limits)?;
         let (artifact, digest) = self.compiled(&program)?;
-        let task = Task::Run(Box::new(self.run_task(invocation, digest)?));
+        let task = Task::Run(Box::new(self.run_task(invocation, digest, artifact.on_disk)?));
         let wall_time = self.limits.wall_time(invocation.program);
-        let mut descriptors = vec![artifact.as_fd()];
+        let mut descriptors = vec![artifact.file.as_fd()];
         descriptors.extend(invocation.mounts.iter().map(|mount| mount.dir.as_fd()));
         let mut cap = OutputCap::new(self.limits.output, self.limits.output_line);
         let ending = self.work(task, &descriptors, wall_time, &mut |stream, bytes| {

@@ -35,6 +35,11 @@ pub fn worker_main() -> ExitCode {
     }
 }
 
+/// What compiled programs depend on besides the program. The only thing that the parent asks the engine.
+pub(crate) fn compatibility() -> Result<[u8; 32], wasmtime::Error> {
+    Ok(engine::compatibility(&engine::engine()?))
+}
+
 fn serve() -> Result<(), String> {
     // The parent may be dead by now; then its end of the socket is closed, and no job comes.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))

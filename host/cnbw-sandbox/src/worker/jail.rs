@@ -8,11 +8,12 @@
 mod landlock_rules;
 mod syscalls;
 
+use self::landlock_rules::Reachable;
 use rustix::fd::BorrowedFd;
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags};
 
-use crate::protocol::{Job, RunTask, Task};
+use crate::protocol::{Job, Task};
 
 /// Memory of the worker itself beside a guest's, in bytes: engine, stacks, compiled code.
 const OWN_MEMORY: u64 = 512 * 1024 * 1024;
@@ -33,20 +34,27 @@ pub(super) fn enter(job: &Job, descriptors: &[BorrowedFd<'_>]) -> Result<(), Str
     drop_capabilities();
     rustix::thread::set_no_new_privs(true)
         .map_err(|error| format!("cannot give up new privileges: {error}"))?;
-    let mounts = match &job.task {
-        Task::Compile(_) => Vec::new(),
-        Task::Run(task) => mounts(task, descriptors),
-    };
-    landlock_rules::restrict(&mounts)?;
+    landlock_rules::restrict(&reachable(&job.task, descriptors))?;
     syscalls::restrict()
 }
 
-fn mounts<'fd>(task: &RunTask, descriptors: &[BorrowedFd<'fd>]) -> Vec<(BorrowedFd<'fd>, bool)> {
-    // The first descriptor is the program.
-    let dirs = descriptors.iter().skip(1);
-    dirs.zip(&task.mounts)
-        .map(|(dir, mount)| (*dir, mount.writable))
-        .collect()
+/// What the process may still open: the mounts, and the compiled program if it has a name.
+fn reachable<'fd>(task: &Task, descriptors: &[BorrowedFd<'fd>]) -> Vec<Reachable<'fd>> {
+    let (Task::Run(task), Some((program, dirs))) = (task, descriptors.split_first()) else {
+        return Vec::new();
+    };
+    let mut reachable = Vec::new();
+    if task.program_on_disk {
+        reachable.push(Reachable::File(*program));
+    }
+    for (dir, mount) in dirs.iter().zip(&task.mounts) {
+        reachable.push(if mount.writable {
+            Reachable::WritableDirectory(*dir)
+        } else {
+            Reachable::Directory(*dir)
+        });
+    }
+    reachable
 }
 
 fn limit_resources(job: &Job) -> Result<(), String> {

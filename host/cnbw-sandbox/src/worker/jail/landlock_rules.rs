@@ -12,9 +12,20 @@ const REQUIRED: ABI = ABI::V3;
 /// The newest version that this program knows how to use, as far as the kernel has it.
 const BEST: ABI = ABI::V6;
 
-/// Restricts the process to the mounts, of which the writable ones are marked.
-pub(super) fn restrict(mounts: &[(BorrowedFd<'_>, bool)]) -> Result<(), String> {
-    let status = try_restrict(mounts).map_err(|error| {
+/// Something that stays within reach.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reachable<'fd> {
+    /// A file that can be read.
+    File(BorrowedFd<'fd>),
+    /// A directory in which files can be read.
+    Directory(BorrowedFd<'fd>),
+    /// A directory in which files can be made, changed and removed too.
+    WritableDirectory(BorrowedFd<'fd>),
+}
+
+/// Restricts the process to what is given.
+pub(super) fn restrict(reachable: &[Reachable<'_>]) -> Result<(), String> {
+    let status = try_restrict(reachable).map_err(|error| {
         format!(
             "this host cannot lock guests in: it has no Landlock of version 3 or later \
              (Linux 6.2, enabled in the kernel's list of security modules): {error}"
@@ -28,7 +39,7 @@ pub(super) fn restrict(mounts: &[(BorrowedFd<'_>, bool)]) -> Result<(), String> 
     }
 }
 
-fn try_restrict(mounts: &[(BorrowedFd<'_>, bool)]) -> Result<RulesetStatus, RulesetError> {
+fn try_restrict(reachable: &[Reachable<'_>]) -> Result<RulesetStatus, RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
         .handle_access(AccessFs::from_all(REQUIRED))?
@@ -37,9 +48,13 @@ fn try_restrict(mounts: &[(BorrowedFd<'_>, bool)]) -> Result<RulesetStatus, Rule
         .handle_access(AccessNet::from_all(BEST))?
         .scope(Scope::from_all(BEST))?
         .create()?;
-    for (dir, writable) in mounts {
-        let access = if *writable { writing() } else { reading() };
-        ruleset = ruleset.add_rule(PathBeneath::new(*dir, access))?;
+    for reachable in reachable {
+        let (fd, access) = match reachable {
+            Reachable::File(file) => (file, AccessFs::ReadFile.into()),
+            Reachable::Directory(dir) => (dir, reading()),
+            Reachable::WritableDirectory(dir) => (dir, writing()),
+        };
+        ruleset = ruleset.add_rule(PathBeneath::new(*fd, access))?;
     }
     Ok(ruleset.restrict_self()?.ruleset)
 }
