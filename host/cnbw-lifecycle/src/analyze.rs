@@ -85,7 +85,7 @@ pub enum AnalyzeError {
         /// Its name.
         name: String,
         /// The cause.
-        source: StoreError,
+        source: Box<StoreError>,
     },
     /// The run image does not say what it is for.
     #[error("the configuration of the run image `{}` names no operating system", name.escape_debug())]
@@ -260,23 +260,21 @@ fn open(
     let image = opened.map_err(|source| AnalyzeError::Image {
         role,
         name: request.name.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
-    match image {
+    let text = match &image {
         Some(image) => {
-            let text = format!(
-                "Found image with identifier \"{}\"",
-                identify(&image, request.identity)
-            );
-            events.emit(Event::Debug(&text));
-            Ok(Some(image))
+            let identifier = identify(image, request.identity);
+            format!("Found image with identifier \"{identifier}\"")
         }
-        None => {
-            let text = format!("Image with name \"{}\" not found", request.name);
-            events.emit(Event::Info(&text));
-            Ok(None)
-        }
-    }
+        None => format!("Image with name \"{}\" not found", request.name),
+    };
+    events.emit(if image.is_some() {
+        Event::Debug(&text)
+    } else {
+        Event::Info(&text)
+    });
+    Ok(image)
 }
 
 /// What identifies an image in documents and labels.
@@ -315,7 +313,7 @@ fn restore_sboms(
     let failed = |source| AnalyzeError::Image {
         role: "previous image",
         name: image.name.clone(),
-        source,
+        source: Box::new(source),
     };
     let blob = image.blobs.open(blob).map_err(failed)?;
     let tar = cnbw_oci::compress::open(blob).map_err(|source| AnalyzeError::Sbom {

@@ -127,7 +127,7 @@ pub enum ExportError {
     #[error("a document of the build is wrong")]
     Document {
         /// The cause.
-        source: DocumentError,
+        source: Box<DocumentError>,
     },
     /// Some `<layer>.toml` are wrong.
     #[error("metadata of layers cannot be read: {}", list(.layers))]
@@ -135,7 +135,7 @@ pub enum ExportError {
         /// The layers, as `buildpack:layer`.
         layers: Vec<String>,
         /// What is wrong with the first.
-        source: DocumentError,
+        source: Box<DocumentError>,
     },
     /// A layer that should be cached has no content.
     #[error("layer `{}` is `cache = true` but has no content", layer.escape_debug())]
@@ -207,7 +207,7 @@ pub enum ExportError {
     #[error("cannot write the image")]
     Store {
         /// The cause.
-        source: StoreError,
+        source: Box<StoreError>,
     },
 }
 

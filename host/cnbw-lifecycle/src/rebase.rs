@@ -196,7 +196,7 @@ fn is_of_stack_times(api: Option<&str>) -> bool {
         .map(str::parse::<u64>);
     match (numbers.next(), numbers.next()) {
         (Some(Ok(0)), Some(Ok(minor))) => minor < 12,
-        (Some(Ok(0)) | Some(Err(_)) | None, _) => true,
+        (Some(Ok(0) | Err(_)) | None, _) => true,
         (Some(Ok(_)), _) => false,
     }
 }

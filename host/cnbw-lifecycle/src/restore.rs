@@ -176,11 +176,11 @@ impl Buildpack<'_> {
             };
             let (image, cache) = (record(image), record(cache));
             let image = image.as_ref().filter(|_| !self.request.skip_layers);
-            let decision = match table::decide(image, cache.as_ref(), self.request.platform_api) {
-                // Without metadata from anywhere, content that lies here is not what the cache holds.
-                Decision::MetadataAndContent(_) if self.request.skip_layers => Decision::Remove,
-                decision => decision,
-            };
+            let mut decision = table::decide(image, cache.as_ref(), self.request.platform_api);
+            if self.request.skip_layers && matches!(decision, Decision::MetadataAndContent(_)) {
+                // Nothing is remembered, so content that lies here is not known to be what the cache holds.
+                decision = Decision::Unknown;
+            }
             restored.extend(self.carry_out(&parsed, decision)?);
         }
         Ok(())
@@ -193,9 +193,14 @@ impl Buildpack<'_> {
     ) -> Result<Option<RestoredLayer>, RestoreError> {
         let (record, with_content) = match decision {
             Decision::Nothing => return Ok(None),
-            Decision::Remove => {
-                let text = format!("Removing \"{}:{name}\", wrong sha", self.id);
-                self.events.emit(Event::Debug(&text));
+            Decision::Stale | Decision::Unknown => {
+                if decision == Decision::Stale {
+                    // The directory shows that the buildpack was considered, as in the reference.
+                    files::make_dirs(self.request.layers.dir, &self.escaped)
+                        .map_err(self.io_error("make", ""))?;
+                    let text = format!("Removing \"{}:{name}\", wrong sha", self.id);
+                    self.events.emit(Event::Info(&text));
+                }
                 self.remove(name)?;
                 return Ok(None);
             }

@@ -54,18 +54,13 @@ impl MemoryStore {
         self.blobs.0.lock().unwrap().len()
     }
 
-    /// Forgets a blob.
-    pub(crate) fn lose(&self, digest: BlobDigest) {
-        self.blobs.0.lock().unwrap().remove(&digest);
-    }
-
     /// An image that was written before.
     pub(crate) fn image(&self, name: &str) -> Image {
         self.images.lock().unwrap().get(name).unwrap().clone()
     }
 
     /// The uncompressed tar of a layer.
-    pub(crate) fn tar(&self, image: &Image, index: usize) -> Vec<u8> {
+    pub(crate) fn tar(image: &Image, index: usize) -> Vec<u8> {
         let blob = image.blobs.open(&image.manifest.layers[index]).unwrap();
         let mut tar = Vec::new();
         cnbw_oci::compress::open(blob)
@@ -137,8 +132,7 @@ impl ImageSink for MemoryStore {
     }
 
     fn write(&self, image: NewImage, names: &[String]) -> Result<WrittenImage, StoreError> {
-        assert_eq!(image.layers.len(), image.config.rootfs.diff_ids.len());
-        assert_eq!(image.layers.len(), image.config.history.len());
+        check(&image);
         let mut descriptors = Vec::new();
         for layer in image.layers {
             match layer.content {
@@ -155,7 +149,7 @@ impl ImageSink for MemoryStore {
                     let mut bytes = Vec::new();
                     file.seek(SeekFrom::Start(0)).unwrap();
                     file.read_to_end(&mut bytes).unwrap();
-                    assert_eq!(BlobDigest::of(&bytes), descriptor.digest);
+                    check_blob(&bytes, &descriptor);
                     self.keep(bytes);
                     descriptors.push(descriptor);
                 }
@@ -175,6 +169,15 @@ impl ImageSink for MemoryStore {
         }
         Ok(written.unwrap())
     }
+}
+
+fn check(image: &NewImage) {
+    assert_eq!(image.layers.len(), image.config.rootfs.diff_ids.len());
+    assert_eq!(image.layers.len(), image.config.history.len());
+}
+
+fn check_blob(bytes: &[u8], descriptor: &Descriptor) {
+    assert_eq!(BlobDigest::of(bytes), descriptor.digest);
 }
 
 /// Remembers messages.

@@ -178,6 +178,7 @@ fn repair(dir: &Dir) -> io::Result<Dir> {
         Ok(_) => files::remove(dir, BACKUP)?,
     }
     files::remove(dir, STAGING)?;
+    files::make_dirs(dir, STAGING)?;
     dir.open_dir_nofollow(COMMITTED)
 }
 

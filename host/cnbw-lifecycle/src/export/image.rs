@@ -2,18 +2,19 @@
 
 use std::io;
 
-use cnbw_oci::image::{ImageSink, LayerContent, NewImage, NewLayer};
+use cnbw_oci::config::ImageConfig;
+use cnbw_oci::image::{ImageSink, LayerContent, NewImage, NewLayer, WrittenImage};
 use cnbw_oci::layer::LayerOptions;
 use cnbw_spec::api::PlatformApi;
 use cnbw_spec::labels::{
-    self, LifecycleMetadata, RunImageMetadata, print_build_label, print_lifecycle_metadata,
-    print_project_label,
+    self, BuildpackLayers, LifecycleMetadata, RunImageMetadata, print_build_label,
+    print_lifecycle_metadata, print_project_label,
 };
 use cnbw_spec::run::RunImageNames;
 use cnbw_spec::stack::Stack;
 
 use super::layers::{
-    LAUNCHER, LayerMaker, MadeLayer, make_layers, normalize_host_files, process_path,
+    LAUNCHER, LayerMaker, LayerPlan, MadeLayer, make_layers, normalize_host_files, process_path,
 };
 use super::plan::{self, ImageLayers, Slot};
 use super::{ExportError, ExportRequest, Exported, ExportedLayer, SbomFile};
@@ -58,6 +59,57 @@ pub fn export(
     let made =
         make_layers(&plans, &maker).map_err(|(id, source)| ExportError::Layer { id, source })?;
 
+    let metadata = metadata_of(request, buildpacks, &slots, &made);
+    let exported: Vec<ExportedLayer> = plans
+        .iter()
+        .zip(&made)
+        .map(|(plan, layer)| tell(&plan.id, layer, events))
+        .collect();
+    tell_app_layers(&slots, &made, events);
+    let labels = image_labels(request, &metadata, events)?;
+    let image = NewImage {
+        family,
+        config: config_of(request, &plans, &made, labels, entrypoint),
+        layers: base_layers(request)
+            .chain(made.into_iter().map(|made| made.layer))
+            .collect(),
+        annotations: request.annotations.clone(),
+    };
+    Ok(Exported {
+        image: save(request, image, sink, events)?,
+        layers: exported,
+        metadata,
+        build_bom,
+    })
+}
+
+fn save(
+    request: &ExportRequest<'_>,
+    image: NewImage,
+    sink: &dyn ImageSink,
+    events: &dyn Events,
+) -> Result<WrittenImage, ExportError> {
+    let main = request.names.first().map_or("", String::as_str);
+    events.emit(Event::Info(&format!("Saving {main}...")));
+    let written = sink
+        .write(image, request.names)
+        .map_err(|source| ExportError::Store {
+            source: Box::new(source),
+        })?;
+    let text = format!("*** Images ({}):", written.manifest.digest);
+    events.emit(Event::Info(&text));
+    for name in request.names {
+        events.emit(Event::Info(&format!("      {name}")));
+    }
+    Ok(written)
+}
+
+fn metadata_of(
+    request: &ExportRequest<'_>,
+    buildpacks: Vec<BuildpackLayers>,
+    slots: &[Slot],
+    made: &[MadeLayer],
+) -> LifecycleMetadata {
     let mut metadata = LifecycleMetadata {
         buildpacks,
         run_image: run_image_metadata(request),
@@ -66,23 +118,26 @@ pub fn export(
         }),
         ..LifecycleMetadata::default()
     };
-    for (slot, layer) in slots.iter().zip(&made) {
+    for (slot, layer) in slots.iter().zip(made) {
         record(&mut metadata, slot, layer.layer.diff_id.to_string());
     }
-    let exported: Vec<ExportedLayer> = plans
-        .iter()
-        .zip(&made)
-        .map(|(plan, layer)| tell(&plan.id, layer, events))
-        .collect();
-    tell_app_layers(&slots, &made, events);
+    metadata
+}
 
-    let config_plan = ConfigPlan {
+fn config_of(
+    request: &ExportRequest<'_>,
+    plans: &[LayerPlan<'_>],
+    made: &[MadeLayer],
+    labels: Vec<(String, String)>,
+    entrypoint: String,
+) -> ImageConfig {
+    let plan = ConfigPlan {
         layers: plans
             .iter()
-            .zip(&made)
+            .zip(made)
             .map(|(plan, layer)| (layer.layer.diff_id, plan.created_by.clone()))
             .collect(),
-        labels: image_labels(request, &metadata, events)?,
+        labels,
         env: vec![
             ("CNB_LAYERS_DIR", request.layers.path.to_owned()),
             ("CNB_APP_DIR", request.app.path.to_owned()),
@@ -95,30 +150,7 @@ pub fn export(
         created: request.created,
         keeps_history: request.platform_api >= PlatformApi::V0_12,
     };
-    let image = NewImage {
-        family,
-        config: assemble_config(&request.run_image.config, &config_plan),
-        layers: base_layers(request)
-            .chain(made.into_iter().map(|made| made.layer))
-            .collect(),
-        annotations: request.annotations.clone(),
-    };
-    let main = request.names.first().map_or("", String::as_str);
-    events.emit(Event::Info(&format!("Saving {main}...")));
-    let written = sink
-        .write(image, request.names)
-        .map_err(|source| ExportError::Store { source })?;
-    let text = format!("*** Images ({}):", written.manifest.digest);
-    events.emit(Event::Info(&text));
-    for name in request.names {
-        events.emit(Event::Info(&format!("      {name}")));
-    }
-    Ok(Exported {
-        image: written,
-        layers: exported,
-        metadata,
-        build_bom,
-    })
+    assemble_config(&request.run_image.config, &plan)
 }
 
 /// The process that the user wants, else the one that buildpacks chose, else the launcher, which then needs to be told.
@@ -143,17 +175,13 @@ fn choose_entrypoint(
         }
     }
     let chosen = wanted.or(metadata.buildpack_default_process_type.as_deref());
-    match chosen.filter(|chosen| !chosen.is_empty()) {
-        Some(chosen) => {
-            let text = format!("Setting default process type '{chosen}'");
-            events.emit(Event::Info(&text));
-            Ok(process_path(chosen))
-        }
-        None => {
-            events.emit(Event::Info("no default process type"));
-            Ok(LAUNCHER.to_owned())
-        }
-    }
+    let Some(chosen) = chosen.filter(|chosen| !chosen.is_empty()) else {
+        events.emit(Event::Info("no default process type"));
+        return Ok(LAUNCHER.to_owned());
+    };
+    let text = format!("Setting default process type '{chosen}'");
+    events.emit(Event::Info(&text));
+    Ok(process_path(chosen))
 }
 
 /// Puts SBOM files about launcher and lifecycle among those of the buildpacks.

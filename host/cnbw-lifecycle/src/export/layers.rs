@@ -138,8 +138,8 @@ impl LayerMaker<'_> {
                 compression: Compression::None,
                 ..self.options
             };
-            let plain = self.write(plan, &options)?;
-            if let Some(reused) = self.reuse_if_among(candidates(), plain.diff_id) {
+            let uncompressed = self.write(plan, &options)?;
+            if let Some(reused) = self.reuse_if_among(candidates(), uncompressed.diff_id) {
                 return Ok(reused);
             }
         }
@@ -310,12 +310,11 @@ fn attributes(tree: &Tree<'_>, dir: &Dir) -> io::Result<DirectoryAttributes> {
 pub(crate) fn normalize_host_files(dir: &Dir) -> io::Result<()> {
     files::set_mode(dir, 0o755)?;
     for name in files::sorted_names(dir)? {
-        match dir.open_dir_nofollow(&name) {
-            Ok(inner) => normalize_host_files(&inner)?,
-            Err(_) => {
-                let file = files::open_regular(dir, &name)?;
-                rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o644))?;
-            }
+        if let Ok(inner) = dir.open_dir_nofollow(&name) {
+            normalize_host_files(&inner)?;
+        } else {
+            let file = files::open_regular(dir, &name)?;
+            rustix::fs::fchmod(&file, rustix::fs::Mode::from_raw_mode(0o644))?;
         }
     }
     Ok(())

@@ -140,7 +140,9 @@ pub(super) fn read_layers(
             buildpack: element.buildpack.id.to_string(),
             source,
         },
-        LayersDirError::Store(source) => ExportError::Document { source },
+        LayersDirError::Store(source) => ExportError::Document {
+            source: Box::new(source),
+        },
     })
 }
 
@@ -164,7 +166,7 @@ fn well_formed<'f>(
     match first {
         Some(source) => Err(ExportError::MalformedLayers {
             layers: broken,
-            source,
+            source: Box::new(source),
         }),
         None => Ok(sound),
     }
@@ -315,8 +317,12 @@ pub(super) fn build_bom(request: &ExportRequest<'_>) -> Result<Vec<BomEntry>, Ex
             source,
         })?;
         let Some(content) = content else { continue };
-        let document = cnbw_spec::build_toml::parse_build_toml(&shown, &content)
-            .map_err(|source| ExportError::Document { source })?;
+        let document =
+            cnbw_spec::build_toml::parse_build_toml(&shown, &content).map_err(|source| {
+                ExportError::Document {
+                    source: Box::new(source),
+                }
+            })?;
         entries.extend(document.bom.into_iter().map(|require| BomEntry {
             require,
             buildpack: GroupElement::new(element.buildpack.clone()),

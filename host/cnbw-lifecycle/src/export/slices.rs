@@ -134,7 +134,7 @@ fn depth(path: &[u8]) -> usize {
     if path.is_empty() {
         return 0;
     }
-    path.iter().filter(|&&byte| byte == b'/').count() + 1
+    path.split(|&byte| byte == b'/').count()
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl World {
         put(&self.layers, &format!("a/{name}.toml"), document, 0o644);
     }
 
-    fn tree<'a>(&self, dir: &'a Dir, path: &'a str) -> Tree<'a> {
+    fn tree<'a>(dir: &'a Dir, path: &'a str) -> Tree<'a> {
         let fixed = DirectoryAttributes {
             owner: OWNER,
             mode: 0o755,
@@ -137,8 +137,8 @@ impl World {
             group: &self.group,
             build_metadata: &self.metadata,
             project_metadata: &ProjectMetadata::default(),
-            app: &self.tree(&self.app, "/workspace"),
-            layers: &self.tree(&self.layers, "/layers"),
+            app: &Self::tree(&self.app, "/workspace"),
+            layers: &Self::tree(&self.layers, "/layers"),
             launcher: &Launcher {
                 program: b"launcher",
                 metadata: LauncherMetadata::default(),
@@ -157,7 +157,7 @@ impl World {
         export(&request, &self.store, &self.messages)
     }
 
-    fn diff_id(&self, exported: &Exported, id: &str) -> String {
+    fn diff_id(exported: &Exported, id: &str) -> String {
         let layer = exported.layers.iter().find(|layer| layer.id == id).unwrap();
         layer.diff_id.to_string()
     }
@@ -186,7 +186,7 @@ fn layers_equal_those_of_the_reference() {
             "sha256:c32b6c6d08c5d84a980a518d1dd9093c22b9e003f2b6b468f12fe1e7cd918b3f",
         ),
     ] {
-        assert_eq!(world.diff_id(&exported, id), diff_id, "{id}");
+        assert_eq!(World::diff_id(&exported, id), diff_id, "{id}");
     }
 }
 
@@ -315,7 +315,7 @@ fn slices_become_layers_of_their_own_even_if_empty() {
             "Application Slice: 3"
         ]
     );
-    assert_eq!(world.store.tar(&image, 4), vec![0; 1024]);
+    assert_eq!(MemoryStore::tar(&image, 4), vec![0; 1024]);
 }
 
 #[test]
@@ -324,8 +324,8 @@ fn a_layer_without_content_comes_from_the_previous_image_or_not_at_all() {
     world.export(None).unwrap();
     let previous = world.store.image("app");
     world.layers.remove_dir_all("a/tool").unwrap();
-    let reused = world.export(Some(&previous)).unwrap();
-    assert!(reused.layers[0].reused);
+    let second = world.export(Some(&previous)).unwrap();
+    assert!(second.layers[0].reused);
     let refused = world.export(None);
     assert!(matches!(refused, Err(ExportError::NothingToReuse { layer }) if layer == "a:tool"));
     world.layer("tool", "[types]\nlaunch = true\ncache = true\n");
@@ -414,7 +414,7 @@ fn links_of_guests_are_data() {
     world.export(None).unwrap();
     let image = world.store.image("app");
     for index in 2..image.manifest.layers.len() {
-        let tar = world.store.tar(&image, index);
+        let tar = MemoryStore::tar(&image, index);
         assert!(!tar.windows(6).any(|window| window == b"secret"));
     }
     // A document that is a link is not read through it.
@@ -447,13 +447,13 @@ fn what_the_cache_took_comes_back() {
     put(&world.layers, "a/c/bin/x", "x", 0o755);
     world.layer("gone", "[types]\ncache = true\n");
     let (_cache_temp, cache_dir) = temp();
-    let tree = world.tree(&world.layers, "/layers");
+    let tree = World::tree(&world.layers, "/layers");
     let open = || DirectoryCache::open(cache_dir.try_clone().unwrap(), "cache").unwrap();
     fill_cache(&cache_request(&world, &tree), &open(), &world.messages).unwrap();
     assert!(world.messages.contain("Failed to cache layer 'a:gone'"));
 
     let restore_into = |dir: &Dir| {
-        let tree = world.tree(dir, "/layers");
+        let tree = World::tree(dir, "/layers");
         let request = RestoreRequest {
             platform_api: PlatformApi::V0_15,
             group: &world.group,

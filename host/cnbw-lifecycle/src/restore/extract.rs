@@ -124,11 +124,12 @@ impl Extraction<'_> {
             .checked_sub(1)
             .ok_or_else(|| refused("the layer has too many entries"))?;
         let Some(components) = self.locate(raw).map_err(refused)? else {
-            return match kind {
-                EntryType::Directory => Ok(()),
-                _ => Err(refused(
+            return if kind == EntryType::Directory {
+                Ok(())
+            } else {
+                Err(refused(
                     "only directories may be above the layer's own place",
-                )),
+                ))
             };
         };
         let mode = entry
@@ -136,27 +137,29 @@ impl Extraction<'_> {
             .mode()
             .map_err(|source| ExtractError::Read { source })?;
         let mode = Mode::from_raw_mode(mode & 0o7777);
-        match kind {
-            EntryType::Directory => self.make_directory(&components, mode),
-            EntryType::Regular => {
-                self.left.bytes = self
-                    .left
-                    .bytes
-                    .checked_sub(entry.size())
-                    .ok_or_else(|| refused("the layer is too large"))?;
-                self.write_file(&components, mode, entry)
-            }
-            EntryType::Symlink => {
-                let target = entry
-                    .link_name_bytes()
-                    .ok_or_else(|| refused("a link needs a target"))?
-                    .into_owned();
-                self.make_link(&components, &target)
-            }
-            _ => Err(refused(
-                "it is neither a directory nor a file nor a symbolic link",
-            )),
+        if kind == EntryType::Directory {
+            return self.make_directory(&components, mode);
         }
+        if kind == EntryType::Regular {
+            self.left.bytes = self
+                .left
+                .bytes
+                .checked_sub(entry.size())
+                .ok_or_else(|| refused("the layer is too large"))?;
+            // The kernel takes these two bits from a file that is written; nothing should run as somebody else.
+            let mode = mode.difference(Mode::SUID | Mode::SGID);
+            return self.write_file(&components, mode, entry);
+        }
+        if kind == EntryType::Symlink {
+            let target = entry
+                .link_name_bytes()
+                .ok_or_else(|| refused("a link needs a target"))?
+                .into_owned();
+            return self.make_link(&components, &target);
+        }
+        Err(refused(
+            "it is neither a directory nor a file nor a symbolic link",
+        ))
     }
 
     /// Where an entry belongs below the layers directory; `None` if it is above the layer's place.

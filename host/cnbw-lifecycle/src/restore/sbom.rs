@@ -99,10 +99,11 @@ fn copy_to_layers(
                 continue;
             };
             for name in files::sorted_names(&directory)? {
-                let is_sbom = name.starts_with("sbom.") && name.ends_with(".json");
-                if let (true, Some(content)) =
-                    (is_sbom, files::read_capped(&directory, &name, SBOM_CAP)?)
-                {
+                let is_sbom = name.starts_with("sbom.") && name.strip_suffix(".json").is_some();
+                if !is_sbom {
+                    continue;
+                }
+                if let Some(content) = files::read_capped(&directory, &name, SBOM_CAP)? {
                     files::write_file(&target, &format!("{}.{name}", layer.name), &content)?;
                 }
             }

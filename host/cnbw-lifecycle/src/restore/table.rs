@@ -12,8 +12,10 @@ pub(crate) enum Decision<'a> {
     Metadata(&'a LayerRecord),
     /// Metadata, and content from the cache.
     MetadataAndContent(&'a LayerRecord),
-    /// The cache holds something else than the image: whatever is there goes.
-    Remove,
+    /// The cache holds something else than what is remembered: whatever is there goes.
+    Stale,
+    /// Nothing is remembered of what the cache holds: whatever is there goes.
+    Unknown,
 }
 
 /// Decides about a layer.
@@ -38,7 +40,8 @@ pub(crate) fn decide<'a>(
         (Some(record), Some(cached)) if record.sha == cached.sha => {
             Decision::MetadataAndContent(record)
         }
-        (_, Some(_)) => Decision::Remove,
+        (Some(_), Some(_)) => Decision::Stale,
+        (None, Some(_)) => Decision::Unknown,
         (Some(record), None) => Decision::Metadata(record),
         (None, None) => Decision::Nothing,
     }
@@ -76,12 +79,12 @@ mod tests {
             ("lc1", "", "nothing", "nothing"),
             ("lc1", "lc1", "content", "content"),
             ("lbc1", "lbc1", "content", "content"),
-            ("lc1", "lc2", "remove", "remove"),
+            ("lc1", "lc2", "stale", "stale"),
             ("lc1", "l1", "nothing", "nothing"),
             ("", "c1", "content", "content"),
             ("", "bc1", "content", "content"),
-            ("", "lc1", "remove", "content"),
-            ("b1", "lc1", "remove", "remove"),
+            ("", "lc1", "unknown", "content"),
+            ("b1", "lc1", "unknown", "unknown"),
             ("l1", "c2", "content", "content"),
             ("", "b1", "nothing", "nothing"),
         ] {
@@ -90,7 +93,8 @@ mod tests {
                 Decision::Nothing => "nothing",
                 Decision::Metadata(_) => "metadata",
                 Decision::MetadataAndContent(_) => "content",
-                Decision::Remove => "remove",
+                Decision::Stale => "stale",
+                Decision::Unknown => "unknown",
             };
             assert_eq!(word(PlatformApi::V0_13), old, "{image:?} {cache:?}, 0.13");
             assert_eq!(word(PlatformApi::V0_14), new, "{image:?} {cache:?}, 0.14");
