@@ -4,6 +4,11 @@
 //! The same sources give the same bytes on any machine and below any path, because these bytes end
 //! up in images: profiles are fixed, the paths of the machine are remapped.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a build script works on the paths and the environment that cargo gives it"
+)]
+
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
@@ -20,29 +25,42 @@ const ARCHITECTURES: [(&str, &str); 2] = [
     ("arm64", "aarch64-unknown-linux-musl"),
 ];
 
+/// What the results depend on, below the repository's root.
+const WATCHED: [&str; 6] = [
+    "Cargo.lock",
+    "host/cnbw-launcher",
+    "guest-examples/Cargo.lock",
+    "guest-examples/Cargo.toml",
+    "guest-examples/static-site/buildpack",
+    "guest-examples/static-site/server",
+];
+
 fn main() -> Result<()> {
     let manifest_dir = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = manifest_dir.join("../..").canonicalize()?;
     let out = PathBuf::from(variable("OUT_DIR")?);
     let target = target_dir(&out);
-    for watched in [
-        "Cargo.lock",
-        "host/cnbw-launcher",
-        "guest-examples/Cargo.lock",
-        "guest-examples/Cargo.toml",
-        "guest-examples/static-site/buildpack",
-        "guest-examples/static-site/server",
-    ] {
+    for watched in WATCHED {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
+    let launchers = launchers(&root, &target, &out)?;
+    let static_site = static_site(&root, &target, &out)?;
+    let code = format!(
+        "{}{}",
+        table("LAUNCHERS", &launchers)?,
+        table("STATIC_SITE", &static_site)?
+    );
+    fs::write(out.join("embedded.rs"), code)?;
+    Ok(())
+}
 
-    let mut code = String::new();
-    let mut launchers = String::new();
-    let mut servers = Vec::new();
+/// The launcher for each architecture.
+fn launchers(root: &Path, target: &Path, out: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
     for (architecture, triple) in ARCHITECTURES {
         build(
-            &root,
-            &target,
+            root,
+            target,
             &[
                 "--profile",
                 "launcher",
@@ -52,44 +70,20 @@ fn main() -> Result<()> {
                 triple,
             ],
         )?;
-        let launcher = keep(
-            &target.join(triple).join("launcher/cnbw-launcher"),
-            &out,
-            &format!("launcher-{architecture}"),
-        )?;
-        write!(
-            launchers,
-            "({architecture:?}, include_bytes!({launcher:?}).as_slice()), "
-        )?;
-        build_guest(
-            &root,
-            &target,
-            &[
-                "--profile",
-                "server",
-                "-p",
-                "static-site-server",
-                "--target",
-                triple,
-            ],
-        )?;
-        servers.push((
-            architecture,
-            keep(
-                &target.join(triple).join("server/static-site-server"),
-                &out,
-                &format!("server-{architecture}"),
-            )?,
+        let built = target.join(triple).join("launcher/cnbw-launcher");
+        files.push((
+            architecture.to_owned(),
+            keep(&built, out, &format!("launcher-{architecture}"))?,
         ));
     }
-    writeln!(
-        code,
-        "pub(crate) const LAUNCHERS: &[(&str, &[u8])] = &[{launchers}];"
-    )?;
+    Ok(files)
+}
 
+/// The files of the buildpack for static sites, by their names in its directory.
+fn static_site(root: &Path, target: &Path, out: &Path) -> Result<Vec<(String, PathBuf)>> {
     build_guest(
-        &root,
-        &target,
+        root,
+        target,
         &[
             "--profile",
             "guest",
@@ -100,20 +94,17 @@ fn main() -> Result<()> {
         ],
     )?;
     let wasm = target.join("wasm32-wasip1/guest");
+    let descriptor = root.join("guest-examples/static-site/buildpack/buildpack.toml");
     let mut files = vec![
         (
             "buildpack.toml".to_owned(),
-            keep(
-                &root.join("guest-examples/static-site/buildpack/buildpack.toml"),
-                &out,
-                "static-site.toml",
-            )?,
+            keep(&descriptor, out, "static-site.toml")?,
         ),
         (
             "bin/detect".to_owned(),
             keep(
                 &wasm.join("static-site-detect.wasm"),
-                &out,
+                out,
                 "static-site-detect.wasm",
             )?,
         ),
@@ -121,23 +112,44 @@ fn main() -> Result<()> {
             "bin/build".to_owned(),
             keep(
                 &wasm.join("static-site-build.wasm"),
-                &out,
+                out,
                 "static-site-build.wasm",
             )?,
         ),
     ];
-    files.extend(
-        servers
-            .into_iter()
-            .map(|(architecture, path)| (format!("server/{architecture}"), path)),
-    );
-    writeln!(code, "pub(crate) const STATIC_SITE: &[(&str, &[u8])] = &[")?;
+    for (architecture, triple) in ARCHITECTURES {
+        build_guest(
+            root,
+            target,
+            &[
+                "--profile",
+                "server",
+                "-p",
+                "static-site-server",
+                "--target",
+                triple,
+            ],
+        )?;
+        let built = target.join(triple).join("server/static-site-server");
+        files.push((
+            format!("server/{architecture}"),
+            keep(&built, out, &format!("server-{architecture}"))?,
+        ));
+    }
+    Ok(files)
+}
+
+/// A constant that includes files by name.
+fn table(constant: &str, files: &[(String, PathBuf)]) -> Result<String> {
+    let mut code = format!("pub(crate) const {constant}: &[(&str, &[u8])] = &[\n");
     for (name, path) in files {
+        let path = path
+            .to_str()
+            .ok_or("the target directory's path is not UTF-8")?;
         writeln!(code, "    ({name:?}, include_bytes!({path:?}).as_slice()),")?;
     }
-    writeln!(code, "];")?;
-    fs::write(out.join("embedded.rs"), code)?;
-    Ok(())
+    code.push_str("];\n");
+    Ok(code)
 }
 
 fn variable(name: &str) -> Result<OsString> {

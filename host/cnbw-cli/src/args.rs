@@ -23,6 +23,10 @@ pub(crate) struct Cli {
 }
 
 /// How results and messages are shown.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct OutputArgs {
     /// Show warnings and errors only.
@@ -42,7 +46,7 @@ pub(crate) struct OutputArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Build an image from an application's source.
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// Check images.
     #[command(subcommand)]
     Image(ImageCommand),

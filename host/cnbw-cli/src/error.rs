@@ -100,6 +100,10 @@ impl CliError {
     }
 
     /// What to do next, where there is something that helps.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "most errors need no hint, and a new one may get one later"
+    )]
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Build(error) => hint_for_build(error),
@@ -109,6 +113,10 @@ impl CliError {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most errors need no hint, and a new one may get one later"
+)]
 fn hint_for_build(error: &BuildError) -> Option<String> {
     match error {
         BuildError::Detect(DetectError::NoGroup) => Some("the lines above say what each buildpack looked for; `--buildpack DIR` uses one of your own".to_owned()),
@@ -121,6 +129,10 @@ fn hint_for_build(error: &BuildError) -> Option<String> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most errors need no hint, and a new one may get one later"
+)]
 fn hint_for_fault(fault: &GuestFault) -> Option<String> {
     match fault {
         GuestFault::OutOfTime { .. } => {

@@ -8,6 +8,7 @@
 mod lazy_layout;
 mod registries;
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -327,12 +328,11 @@ pub(crate) fn build_cache(destination: &Destination, clear: bool) -> Option<Dir>
         hash.update(place.as_os_str().as_encoded_bytes());
     }
     hash.update(destination.shown.first()?.as_bytes());
-    let name: String = hash
-        .finalize()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let mut name = String::new();
+    for byte in hash.finalize().iter().take(16) {
+        // Writing to a String cannot fail.
+        write!(name, "{byte:02x}").ok();
+    }
     let path = environment::cache_home()?.join("layers").join(name);
     if clear && path.exists() {
         std::fs::remove_dir_all(&path).ok();

@@ -489,7 +489,7 @@ fn open_cache(request: &BuildRequest<'_>, events: &dyn Events) -> Option<Directo
         .inspect_err(|error| {
             events.emit(Event::Warning(&format!(
                 "the cache cannot be used: {error}"
-            )))
+            )));
         })
         .ok()
 }

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
 pub(crate) fn run_with(context: &Context, analyzed: &Analyzed) -> Result<Detected, Failure> {
     let inputs = &context.inputs;
     let order = read_existing("order", &inputs.order_path(), parse_order)
-        .map_err(|failure| failure.as_part_of("initialize detector: reading order"))?;
+        .map_err(|failure| failure.while_trying_to("initialize detector: reading order"))?;
     let system = read_system(context)?;
     let buildpacks = open_modules(&inputs.buildpacks_dir, exit::FAILED)?;
     let extensions = open_extensions(context, &order)?;
@@ -92,7 +92,7 @@ fn read_system(context: &Context) -> Result<System, Failure> {
         return Ok(System::default());
     }
     let system = read_document("system", &inputs.system_path, parse_system)
-        .map_err(|failure| failure.as_part_of("initialize detector: reading system"))?;
+        .map_err(|failure| failure.while_trying_to("initialize detector: reading system"))?;
     Ok(system.unwrap_or_default())
 }
 

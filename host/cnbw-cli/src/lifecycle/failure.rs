@@ -48,7 +48,7 @@ impl Failure {
 
     /// Says in other words what could not be done.
     #[must_use]
-    pub(crate) fn as_part_of(mut self, action: &str) -> Self {
+    pub(crate) fn while_trying_to(mut self, action: &str) -> Self {
         action.clone_into(&mut self.action);
         self
     }

@@ -53,176 +53,81 @@ impl Refusal {
 }
 
 /// Flags that a phase has at all Platform APIs.
-fn always(phase: Phase) -> &'static [&'static str] {
+fn always(phase: Phase) -> &'static str {
     match phase {
-        Phase::Analyzer => &[
-            "analyzed",
-            "cache-image",
-            "daemon",
-            "gid",
-            "layers",
-            "log-level",
-            "no-color",
-            "previous-image",
-            "run-image",
-            "tag",
-            "uid",
-        ],
-        Phase::Detector => &[
-            "app",
-            "buildpacks",
-            "group",
-            "layers",
-            "log-level",
-            "no-color",
-            "order",
-            "plan",
-            "platform",
-        ],
-        Phase::Restorer => &[
-            "analyzed",
-            "cache-dir",
-            "cache-image",
-            "gid",
-            "group",
-            "layers",
-            "log-level",
-            "no-color",
-            "skip-layers",
-            "uid",
-        ],
-        Phase::Builder => &[
-            "app",
-            "buildpacks",
-            "group",
-            "layers",
-            "log-level",
-            "no-color",
-            "plan",
-            "platform",
-        ],
-        Phase::Exporter => &[
-            "analyzed",
-            "app",
-            "cache-dir",
-            "cache-image",
-            "daemon",
-            "gid",
-            "group",
-            "image",
-            "launch-cache",
-            "launcher",
-            "layers",
-            "log-level",
-            "no-color",
-            "parallel",
-            "process-type",
-            "project-metadata",
-            "report",
-            "run-image",
-            "uid",
-        ],
-        Phase::Creator => &[
-            "app",
-            "buildpacks",
-            "cache-dir",
-            "cache-image",
-            "daemon",
-            "gid",
-            "launch-cache",
-            "launcher",
-            "layers",
-            "log-level",
-            "no-color",
-            "order",
-            "parallel",
-            "platform",
-            "previous-image",
-            "process-type",
-            "project-metadata",
-            "report",
-            "run-image",
-            "skip-restore",
-            "stack",
-            "tag",
-            "uid",
-        ],
-        Phase::Rebaser => &[
-            "daemon",
-            "gid",
-            "image",
-            "log-level",
-            "no-color",
-            "report",
-            "run-image",
-            "uid",
-        ],
-        Phase::Extender => &[
-            "analyzed",
-            "app",
-            "buildpacks",
-            "generated",
-            "gid",
-            "group",
-            "kaniko-cache-ttl",
-            "layers",
-            "log-level",
-            "no-color",
-            "plan",
-            "platform",
-            "uid",
-        ],
+        Phase::Analyzer => {
+            "analyzed cache-image daemon gid layers log-level no-color previous-image run-image tag uid"
+        }
+        Phase::Detector => "app buildpacks group layers log-level no-color order plan platform",
+        Phase::Restorer => {
+            "analyzed cache-dir cache-image gid group layers log-level no-color skip-layers uid"
+        }
+        Phase::Builder => "app buildpacks group layers log-level no-color plan platform",
+        Phase::Exporter => {
+            "analyzed app cache-dir cache-image daemon gid group image launch-cache launcher layers \
+             log-level no-color parallel process-type project-metadata report run-image uid"
+        }
+        Phase::Creator => {
+            "app buildpacks cache-dir cache-image daemon gid launch-cache launcher layers log-level \
+             no-color order parallel platform previous-image process-type project-metadata report \
+             run-image skip-restore stack tag uid"
+        }
+        Phase::Rebaser => "daemon gid image log-level no-color report run-image uid",
+        Phase::Extender => {
+            "analyzed app buildpacks generated gid group kaniko-cache-ttl layers log-level no-color \
+             plan platform uid"
+        }
     }
 }
 
 /// Flags that a phase has from some Platform API on.
-fn since(phase: Phase) -> &'static [(PlatformApi, &'static [&'static str])] {
+fn since(phase: Phase) -> &'static [(PlatformApi, &'static str)] {
     use PlatformApi::{V0_9, V0_10, V0_11, V0_12, V0_13, V0_14, V0_15};
     match phase {
         Phase::Analyzer => &[
-            (V0_9, &["launch-cache", "skip-layers"]),
-            (V0_12, &["layout", "layout-dir", "run"]),
-            (V0_13, &["insecure-registry"]),
+            (V0_9, "launch-cache skip-layers"),
+            (V0_12, "layout layout-dir run"),
+            (V0_13, "insecure-registry"),
         ],
         Phase::Detector => &[
-            (V0_10, &["analyzed", "extensions", "generated"]),
-            (V0_11, &["build-config"]),
-            (V0_12, &["run"]),
-            (V0_15, &["system"]),
+            (V0_10, "analyzed extensions generated"),
+            (V0_11, "build-config"),
+            (V0_12, "run"),
+            (V0_15, "system"),
         ],
         Phase::Restorer => &[
-            (V0_10, &["build-image"]),
-            (V0_12, &["daemon", "generated", "layout", "layout-dir"]),
-            (V0_13, &["insecure-registry"]),
-            (V0_14, &["run"]),
+            (V0_10, "build-image"),
+            (V0_12, "daemon generated layout layout-dir"),
+            (V0_13, "insecure-registry"),
+            (V0_14, "run"),
         ],
-        Phase::Builder => &[(V0_11, &["build-config"]), (V0_12, &["analyzed"])],
+        Phase::Builder => &[(V0_11, "build-config"), (V0_12, "analyzed")],
         Phase::Exporter => &[
-            (V0_11, &["launcher-sbom"]),
-            (V0_12, &["extended", "layout", "layout-dir", "run"]),
-            (V0_13, &["insecure-registry"]),
+            (V0_11, "launcher-sbom"),
+            (V0_12, "extended layout layout-dir run"),
+            (V0_13, "insecure-registry"),
         ],
         Phase::Creator => &[
-            (V0_11, &["build-config", "launcher-sbom"]),
-            (V0_12, &["layout", "layout-dir", "run"]),
-            (V0_13, &["insecure-registry"]),
-            (V0_15, &["system"]),
+            (V0_11, "build-config launcher-sbom"),
+            (V0_12, "layout layout-dir run"),
+            (V0_13, "insecure-registry"),
+            (V0_15, "system"),
         ],
         Phase::Rebaser => &[
-            (V0_11, &["previous-image"]),
-            (V0_12, &["force"]),
-            (V0_13, &["insecure-registry"]),
+            (V0_11, "previous-image"),
+            (V0_12, "force"),
+            (V0_13, "insecure-registry"),
         ],
-        Phase::Extender => &[(V0_12, &["extended", "kind"])],
+        Phase::Extender => &[(V0_12, "extended kind")],
     }
 }
 
 /// The flags of a phase at a Platform API, sorted.
 fn available(phase: Phase, api: PlatformApi) -> Vec<&'static str> {
     let mut names = vec!["version"];
-    names.extend(always(phase));
+    names.extend(always(phase).split_whitespace());
     for (_, added) in since(phase).iter().filter(|(since, _)| api >= *since) {
-        names.extend(*added);
+        names.extend(added.split_whitespace());
     }
     // Where `run.toml` takes the place of `stack.toml`, the flag goes, but not that of `creator`.
     if matches!(phase, Phase::Analyzer | Phase::Exporter) && !api.reads_run_toml() {

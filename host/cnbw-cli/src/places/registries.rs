@@ -55,7 +55,7 @@ fn keychain() -> Result<Keychain, CliError> {
         match super::read_text(&path) {
             Ok(text) => {
                 keychain = keychain
-                    .with(DockerConfig::parse(&text, Arc::new(HelperPrograms)).map_err(error)?)
+                    .with(DockerConfig::parse(&text, Arc::new(HelperPrograms)).map_err(error)?);
             }
             Err(failed) if failed.source.kind() == std::io::ErrorKind::NotFound => {}
             Err(failed) => return Err(failed.into()),

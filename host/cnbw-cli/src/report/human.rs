@@ -61,7 +61,7 @@ impl HumanReporter {
         }
     }
 
-    fn line(&self, state: &mut State, text: &str) {
+    fn line(state: &mut State, text: &str) {
         clear(state);
         // A closed standard error is no reason to end a build.
         writeln!(std::io::stderr(), "{text}").ok();
@@ -76,7 +76,7 @@ impl HumanReporter {
             heading
         };
         if self.level > Level::Quiet {
-            self.line(state, &text);
+            Self::line(state, &text);
         }
     }
 
@@ -99,7 +99,7 @@ impl HumanReporter {
             escape(name.as_bytes(), false),
             escape(line, self.color)
         );
-        self.line(state, &text);
+        Self::line(state, &text);
     }
 
     fn flush(&self, state: &mut State) {
@@ -129,7 +129,7 @@ impl HumanReporter {
                 .map(|(phase, time)| format!("{} {}", noun(*phase), show(*time)))
                 .collect();
             let text = format!("Built in {} ({})", show(total), parts.join(", "));
-            self.line(&mut state, &text);
+            Self::line(&mut state, &text);
         }
         clear(&mut state);
         state.closed = true;
@@ -137,6 +137,10 @@ impl HumanReporter {
 }
 
 impl Events for HumanReporter {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "events are added over time"
+    )]
     fn emit(&self, event: Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -163,10 +167,10 @@ impl Events for HumanReporter {
                 }
             }
             Event::Info(text) if self.level >= Level::Normal => {
-                self.line(&mut state, &escape_lines(text))
+                Self::line(&mut state, &escape_lines(text));
             }
             Event::Debug(text) if self.level >= Level::Verbose => {
-                self.line(&mut state, &escape_lines(text))
+                Self::line(&mut state, &escape_lines(text));
             }
             Event::Warning(text) => {
                 let text = if self.color {
@@ -174,8 +178,9 @@ impl Events for HumanReporter {
                 } else {
                     format!("warning: {}", escape_lines(text))
                 };
-                self.line(&mut state, &text);
+                Self::line(&mut state, &text);
             }
+            // Levels that were not asked for, and events that later versions add.
             _ => {}
         }
         if self.terminal {

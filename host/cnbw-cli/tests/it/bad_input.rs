@@ -285,7 +285,7 @@ fn an_unreadable_file_is_named() {
     let place = Place::with_site();
     std::fs::set_permissions(
         place.path("site/style.css"),
-        std::fs::Permissions::from_mode(0),
+        std::fs::Permissions::from_mode(0o000),
     )
     .unwrap();
     assert_refused(

@@ -2,7 +2,10 @@
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "tests prepare and inspect directories by their paths"
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test prepares and inspects directories by their paths, and fails where something is not as expected"
 )]
 
 mod bad_input;
