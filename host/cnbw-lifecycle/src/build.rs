@@ -9,6 +9,7 @@ mod sboms;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
@@ -71,6 +72,14 @@ pub enum BuildError {
     Module {
         /// The cause.
         source: ModuleError,
+    },
+    /// Two buildpacks of the group would write into the same directory.
+    #[error("buildpacks `{first}` and `{second}` have the same layers directory")]
+    SameDirectory {
+        /// The one that comes first.
+        first: BuildpackRef,
+        /// The other one.
+        second: BuildpackRef,
     },
     /// The environment of a program cannot be made.
     #[error("cannot make the environment of `{buildpack}`")]
@@ -202,6 +211,7 @@ impl BuildError {
             Self::Program { .. } => exit::BUILD_PROGRAM,
             Self::Fault { .. }
             | Self::Module { .. }
+            | Self::SameDirectory { .. }
             | Self::Environment { .. }
             | Self::Outputs { .. }
             | Self::Io { .. } => exit::BUILD,
@@ -215,13 +225,7 @@ pub fn build(
     runner: &dyn BuildpackRunner,
     events: &dyn Events,
 ) -> Result<Built, BuildError> {
-    for element in &request.group.group {
-        let api = element.api.as_deref().unwrap_or_default();
-        BuildpackApi::parse(api).map_err(|source| BuildError::Api {
-            buildpack: element.buildpack.clone(),
-            source,
-        })?;
-    }
+    check_group(request.group)?;
     // What an earlier build collected says nothing about this one.
     remove(&request.layers.dir, "sbom")
         .map_err(|source| request.failed("remove", "sbom", source))?;
@@ -230,6 +234,27 @@ pub fn build(
         state.build_one(element, runner, events)?;
     }
     state.finish()
+}
+
+/// Refuses a group that cannot be built, before anything runs.
+fn check_group(group: &Group) -> Result<(), BuildError> {
+    let mut directories: HashMap<String, &BuildpackRef> = HashMap::new();
+    for element in &group.group {
+        let buildpack = &element.buildpack;
+        let api = element.api.as_deref().unwrap_or_default();
+        BuildpackApi::parse(api).map_err(|source| BuildError::Api {
+            buildpack: buildpack.clone(),
+            source,
+        })?;
+        // `a/b` and `a_b` are two ids and one directory.
+        if let Some(first) = directories.insert(buildpack.id.escaped(), buildpack) {
+            return Err(BuildError::SameDirectory {
+                first: first.clone(),
+                second: buildpack.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 impl BuildRequest<'_> {

@@ -77,108 +77,109 @@ fn help_and_version_come_instead() {
 }
 
 /// The lists that the reference's own help shows.
+const FLAGS: &[(PlatformApi, Phase, &str)] = &[
+    (
+        PlatformApi::V0_7,
+        Phase::Analyzer,
+        "analyzed cache-image daemon gid layers log-level no-color previous-image run-image stack tag uid version",
+    ),
+    (
+        PlatformApi::V0_9,
+        Phase::Analyzer,
+        "analyzed cache-image daemon gid launch-cache layers log-level no-color previous-image run-image skip-layers stack tag uid version",
+    ),
+    (
+        PlatformApi::V0_12,
+        Phase::Analyzer,
+        "analyzed cache-image daemon gid launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version",
+    ),
+    (
+        PlatformApi::V0_15,
+        Phase::Analyzer,
+        "analyzed cache-image daemon gid insecure-registry launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version",
+    ),
+    (
+        PlatformApi::V0_7,
+        Phase::Builder,
+        "app buildpacks group layers log-level no-color plan platform version",
+    ),
+    (
+        PlatformApi::V0_12,
+        Phase::Builder,
+        "analyzed app build-config buildpacks group layers log-level no-color plan platform version",
+    ),
+    (
+        PlatformApi::V0_7,
+        Phase::Creator,
+        "app buildpacks cache-dir cache-image daemon gid launch-cache launcher layers log-level no-color order parallel platform previous-image process-type project-metadata report run-image skip-restore stack tag uid version",
+    ),
+    (
+        PlatformApi::V0_15,
+        Phase::Creator,
+        "app build-config buildpacks cache-dir cache-image daemon gid insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color order parallel platform previous-image process-type project-metadata report run run-image skip-restore stack system tag uid version",
+    ),
+    (
+        PlatformApi::V0_7,
+        Phase::Detector,
+        "app buildpacks group layers log-level no-color order plan platform version",
+    ),
+    (
+        PlatformApi::V0_12,
+        Phase::Detector,
+        "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run version",
+    ),
+    (
+        PlatformApi::V0_15,
+        Phase::Detector,
+        "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run system version",
+    ),
+    (
+        PlatformApi::V0_7,
+        Phase::Exporter,
+        "analyzed app cache-dir cache-image daemon gid group image launch-cache launcher layers log-level no-color parallel process-type project-metadata report run-image stack uid version",
+    ),
+    (
+        PlatformApi::V0_15,
+        Phase::Exporter,
+        "analyzed app cache-dir cache-image daemon extended gid group image insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color parallel process-type project-metadata report run run-image uid version",
+    ),
+    (
+        PlatformApi::V0_7,
+        Phase::Rebaser,
+        "daemon gid image log-level no-color report run-image uid version",
+    ),
+    (
+        PlatformApi::V0_15,
+        Phase::Rebaser,
+        "daemon force gid image insecure-registry log-level no-color previous-image report run-image uid version",
+    ),
+    (
+        PlatformApi::V0_7,
+        Phase::Restorer,
+        "analyzed cache-dir cache-image gid group layers log-level no-color skip-layers uid version",
+    ),
+    (
+        PlatformApi::V0_12,
+        Phase::Restorer,
+        "analyzed build-image cache-dir cache-image daemon generated gid group layers layout layout-dir log-level no-color skip-layers uid version",
+    ),
+    (
+        PlatformApi::V0_15,
+        Phase::Restorer,
+        "analyzed build-image cache-dir cache-image daemon generated gid group insecure-registry layers layout layout-dir log-level no-color run skip-layers uid version",
+    ),
+];
+
 #[test]
 fn flags_depend_on_the_platform_api() {
-    use PlatformApi::{V0_7, V0_9, V0_12, V0_15};
-    for (api, phase, expected) in [
-        (
-            V0_7,
-            Phase::Analyzer,
-            "analyzed cache-image daemon gid layers log-level no-color previous-image run-image stack tag uid version",
-        ),
-        (
-            V0_9,
-            Phase::Analyzer,
-            "analyzed cache-image daemon gid launch-cache layers log-level no-color previous-image run-image skip-layers stack tag uid version",
-        ),
-        (
-            V0_12,
-            Phase::Analyzer,
-            "analyzed cache-image daemon gid launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version",
-        ),
-        (
-            V0_15,
-            Phase::Analyzer,
-            "analyzed cache-image daemon gid insecure-registry launch-cache layers layout layout-dir log-level no-color previous-image run run-image skip-layers tag uid version",
-        ),
-        (
-            V0_7,
-            Phase::Builder,
-            "app buildpacks group layers log-level no-color plan platform version",
-        ),
-        (
-            V0_12,
-            Phase::Builder,
-            "analyzed app build-config buildpacks group layers log-level no-color plan platform version",
-        ),
-        (
-            V0_7,
-            Phase::Creator,
-            "app buildpacks cache-dir cache-image daemon gid launch-cache launcher layers log-level no-color order parallel platform previous-image process-type project-metadata report run-image skip-restore stack tag uid version",
-        ),
-        (
-            V0_15,
-            Phase::Creator,
-            "app build-config buildpacks cache-dir cache-image daemon gid insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color order parallel platform previous-image process-type project-metadata report run run-image skip-restore stack system tag uid version",
-        ),
-        (
-            V0_7,
-            Phase::Detector,
-            "app buildpacks group layers log-level no-color order plan platform version",
-        ),
-        (
-            V0_12,
-            Phase::Detector,
-            "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run version",
-        ),
-        (
-            V0_15,
-            Phase::Detector,
-            "analyzed app build-config buildpacks extensions generated group layers log-level no-color order plan platform run system version",
-        ),
-        (
-            V0_7,
-            Phase::Exporter,
-            "analyzed app cache-dir cache-image daemon gid group image launch-cache launcher layers log-level no-color parallel process-type project-metadata report run-image stack uid version",
-        ),
-        (
-            V0_15,
-            Phase::Exporter,
-            "analyzed app cache-dir cache-image daemon extended gid group image insecure-registry launch-cache launcher launcher-sbom layers layout layout-dir log-level no-color parallel process-type project-metadata report run run-image uid version",
-        ),
-        (
-            V0_7,
-            Phase::Rebaser,
-            "daemon gid image log-level no-color report run-image uid version",
-        ),
-        (
-            V0_15,
-            Phase::Rebaser,
-            "daemon force gid image insecure-registry log-level no-color previous-image report run-image uid version",
-        ),
-        (
-            V0_7,
-            Phase::Restorer,
-            "analyzed cache-dir cache-image gid group layers log-level no-color skip-layers uid version",
-        ),
-        (
-            V0_12,
-            Phase::Restorer,
-            "analyzed build-image cache-dir cache-image daemon generated gid group layers layout layout-dir log-level no-color skip-layers uid version",
-        ),
-        (
-            V0_15,
-            Phase::Restorer,
-            "analyzed build-image cache-dir cache-image daemon generated gid group insecure-registry layers layout layout-dir log-level no-color run skip-layers uid version",
-        ),
-    ] {
-        let usage = flags::usage(phase, api);
+    for (api, phase, expected) in FLAGS {
+        let usage = flags::usage(*phase, *api);
         let names = usage
             .lines()
             .skip(1)
-            .map(|it| it.trim_start_matches(" -").trim());
-        let names: Vec<&str> = names.map(|it| it.trim_start_matches('-')).collect();
-        assert_eq!(names.join(" "), expected, "{phase:?} at {api}");
+            .map(|it| it.trim().trim_start_matches('-'));
+        let names: Vec<&str> = names.collect();
+        assert_eq!(names.join(" "), *expected, "{phase:?} at {api}");
     }
 }
 

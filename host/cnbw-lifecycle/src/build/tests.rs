@@ -61,6 +61,7 @@ fn refused(files: &'static [(&'static str, &'static str)]) -> (u8, String) {
     (error.exit_code(), text)
 }
 
+// shows: build-037
 #[test]
 fn a_program_is_given_what_the_specification_says() {
     let mut world = world(&["x/y", "b"]);
@@ -412,6 +413,33 @@ fn a_failing_program_ends_the_build_with_51() {
     let world = World::new();
     world.buildpack("n", "0.12", "");
     assert_eq!(run(&world, "n").unwrap_err().exit_code(), 51);
+}
+
+// shows: layers-031
+#[test]
+fn metadata_of_a_layer_is_opaque() {
+    let mut world = world(&["a", "b"]);
+    let toml = "[types]\nbuild = true\n[metadata]\nexec-env = [\"test\"]\n";
+    world.script("a", Which::Build, move |invocation, _| {
+        write_guest(invocation, "/layers/a/l.toml", toml);
+        write_guest(invocation, "/layers/a/l/env/V", "v");
+        Ok(0)
+    });
+    world.script("b", Which::Build, |invocation, _| {
+        assert_eq!(variable(invocation, "V").as_deref(), Some("v"));
+        Ok(0)
+    });
+    run(&world, "a b").unwrap();
+}
+
+#[test]
+fn two_ids_that_mean_one_directory_are_refused() {
+    let world = world(&["a/b", "a_b"]);
+    let error = run(&world, "a/b a_b").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "buildpacks `a/b@1` and `a_b@1` have the same layers directory"
+    );
 }
 
 #[test]

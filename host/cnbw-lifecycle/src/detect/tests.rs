@@ -135,6 +135,7 @@ fn nothing_runs_if_the_order_names_what_is_not_there() {
     assert!(world.started.lock().unwrap().is_empty());
 }
 
+// shows: resolve-008
 #[test]
 fn nested_orders_are_looked_up_when_they_are_reached() {
     let world = world();
@@ -151,6 +152,7 @@ fn nested_orders_are_looked_up_when_they_are_reached() {
     assert_eq!(chosen(&world, "h"), Err(12));
 }
 
+// shows: detect-042
 #[test]
 fn a_program_is_given_what_the_specification_says_and_may_write_only_its_tmp() {
     let mut world = World::new();
@@ -221,6 +223,60 @@ fn plans_are_resolved_and_written_without_what_only_orders_have() {
     assert_eq!(print_plan(&detected.plan), expected);
     assert!(detected.group.group.iter().all(|it| !it.optional));
     assert_eq!(detected.group.group[0].api.as_deref(), Some("0.12"));
+}
+
+// shows: resolve-024
+#[test]
+fn entries_of_the_plan_come_in_the_order_of_their_names_first_appearance() {
+    let mut world = World::new();
+    for (id, plan) in [
+        (
+            "p",
+            "[[provides]]\nname = \"z\"\n[[provides]]\nname = \"a\"\n[[provides]]\nname = \"m\"\n",
+        ),
+        (
+            "q",
+            "[[requires]]\nname = \"m\"\n[[requires]]\nname = \"z\"\n[[requires]]\nname = \"a\"\n",
+        ),
+    ] {
+        world.buildpack(id, "0.12", "");
+        world.detect(id, 0, plan);
+    }
+    let plan = run(&world, "p q").unwrap().plan;
+    let names: Vec<_> = plan
+        .entries
+        .iter()
+        .map(|it| it.requires[0].name.as_str())
+        .collect();
+    assert_eq!(names, ["z", "a", "m"]);
+}
+
+// shows: detect-027
+#[test]
+fn programs_of_a_group_run_at_the_same_time_and_answer_in_order() {
+    let mut world = World::new();
+    let (to_slow, from_quick) = std::sync::mpsc::channel();
+    let from_quick = std::sync::Mutex::new(from_quick);
+    for id in ["slow", "quick"] {
+        world.buildpack(id, "0.12", "");
+    }
+    world.script("slow", Which::Detect, move |_, output| {
+        // Ends only after the other one has run.
+        let waited = from_quick
+            .lock()
+            .unwrap()
+            .recv_timeout(std::time::Duration::from_mins(1));
+        output(crate::ports::Stream::Stdout, b"slow");
+        Ok(i32::from(waited.is_err()))
+    });
+    world.script("quick", Which::Detect, move |_, output| {
+        output(crate::ports::Stream::Stdout, b"quick");
+        to_slow.send(()).unwrap();
+        Ok(0)
+    });
+    assert_eq!(chosen(&world, "slow quick"), Ok("slow quick".into()));
+    let told = world.told();
+    assert!(told.find("debug slow").unwrap() < told.find("debug quick").unwrap());
 }
 
 #[test]
