@@ -126,17 +126,18 @@ fn find<'a>(
     name: &str,
     platform: Option<&Platform>,
 ) -> Result<Option<&'a Descriptor>, String> {
-    let tag = |entry: &&Descriptor| {
-        entry
-            .annotations
-            .get(REF_NAME)
-            .is_some_and(|tag| tag == name)
-    };
-    if let Ok(digest) = name.parse::<BlobDigest>() {
-        return Ok(index.manifests.iter().find(|entry| entry.digest == digest));
-    }
     if !name.is_empty() {
-        return Ok(index.manifests.iter().find(tag));
+        // Digests are names as well: the lifecycle enters an image under one if that is how it is called.
+        let is_tagged = |entry: &&Descriptor| {
+            entry
+                .annotations
+                .get(REF_NAME)
+                .is_some_and(|tag| tag == name)
+        };
+        let digest = name.parse::<BlobDigest>().ok();
+        let by_digest = |entry: &&Descriptor| Some(entry.digest) == digest;
+        let tagged = index.manifests.iter().find(is_tagged);
+        return Ok(tagged.or_else(|| index.manifests.iter().find(by_digest)));
     }
     let Some(first) = index.manifests.first() else {
         return Ok(None);

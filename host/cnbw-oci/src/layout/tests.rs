@@ -178,41 +178,79 @@ fn writers_at_the_same_time_lose_nothing() {
     assert_eq!(left_over.count(), 0);
 }
 
+/// The image of a layout, to be written again in the other family.
+fn again(base: &Image) -> NewImage {
+    NewImage {
+        family: Family::Docker,
+        layers: vec![NewLayer {
+            diff_id: base.config.rootfs.diff_ids[0],
+            content: LayerContent::Existing {
+                descriptor: base.manifest.layers[0].clone(),
+                blobs: Arc::clone(&base.blobs),
+            },
+        }],
+        config: base.config.clone(),
+        annotations: BTreeMap::new(),
+    }
+}
+
 #[test]
-fn layers_of_other_places_are_copied_unless_sparse() {
+fn layers_of_other_places_are_copied_unless_they_are_to_be_left_out() {
     let (_temporary, from) = place();
     sink(&from)
         .write(sample("a", "amd64", Family::Oci), &[])
         .unwrap();
-    for sparse in [false, true] {
-        let base = source(&from).open("", None).unwrap().unwrap();
-        let layer = base.manifest.layers[0].clone();
-        let image = NewImage {
-            family: Family::Docker,
-            layers: vec![NewLayer {
-                diff_id: base.config.rootfs.diff_ids[0],
-                content: LayerContent::Existing {
-                    descriptor: layer.clone(),
-                    blobs: base.blobs,
-                },
-            }],
-            config: base.config,
-            annotations: BTreeMap::new(),
-        };
+    let base = source(&from).open("", None).unwrap().unwrap();
+    let layer = &base.manifest.layers[0];
+    for left_out in [false, true] {
         let (_temporary, to) = place();
-        let options = LayoutOptions {
-            sparse,
-            ..LayoutOptions::default()
+        let all = sink(&to);
+        let sink = if left_out {
+            all.without_existing_layers()
+        } else {
+            all
         };
-        LayoutSink::new(Arc::clone(&to), "oci:y", options)
-            .write(image, &[])
-            .unwrap();
-        assert_eq!(to.exists(blob_path(&layer.digest)), !sparse);
+        sink.write(again(&base), &[]).unwrap();
+        assert_eq!(to.exists(blob_path(&layer.digest)), !left_out);
         let copy = source(&to).open("", None).unwrap().unwrap();
         assert_eq!(copy.manifest.family(), Family::Docker);
         assert_eq!(copy.manifest.layers[0].media_type, media_type::DOCKER_LAYER);
         assert_eq!(copy.manifest.layers[0].digest, layer.digest);
     }
+}
+
+#[test]
+fn what_is_missing_stays_missing_in_a_sparse_layout_only() {
+    let (_temporary, from) = place();
+    sink(&from)
+        .write(sample("a", "amd64", Family::Oci), &[])
+        .unwrap();
+    let base = source(&from).open("", None).unwrap().unwrap();
+    let options = LayoutOptions {
+        sparse: true,
+        ..LayoutOptions::default()
+    };
+    let path = blob_path(&base.manifest.layers[0].digest);
+    let (_temporary, to) = place();
+    let sparse = |dir: &Arc<Dir>| LayoutSink::new(Arc::clone(dir), "oci:y", options);
+    sparse(&to).write(again(&base), &[]).unwrap();
+    assert!(to.exists(&path), "what is there is copied");
+    from.remove_file(&path).unwrap();
+    let (_temporary, to) = place();
+    assert!(sink(&to).write(again(&base), &[]).is_err());
+    sparse(&to).write(again(&base), &[]).unwrap();
+    assert!(!to.exists(&path));
+}
+
+#[test]
+fn a_digest_can_be_a_name() {
+    let (_temporary, dir) = place();
+    let name = BlobDigest::of(b"another image").to_string();
+    let written = sink(&dir)
+        .write(sample("a", "amd64", Family::Oci), &names(&[&name]))
+        .unwrap();
+    let image = source(&dir).open(&name, None).unwrap().unwrap();
+    assert_eq!(image.descriptor.digest, written.manifest.digest);
 }
 
 #[test]

@@ -13,10 +13,10 @@ use super::{LayoutVersion, REF_NAME, blob_path, read_index};
 use crate::assemble::{Assembled, assemble, assemble_index};
 use crate::compress::Compression;
 use crate::descriptor::Descriptor;
-use crate::digest::BlobDigest;
 use crate::document::print;
 use crate::image::{
-    ImageSink, IndexSink, LayerContent, NewImage, NewLayer, StoreError, WrittenImage, WrittenIndex,
+    ImageSink, IndexSink, LayerContent, NewImage, NewLayer, StoreError, StoreErrorKind,
+    WrittenImage, WrittenIndex,
 };
 use crate::manifest::{Family, Index};
 use crate::scratch::named_file;
@@ -29,7 +29,8 @@ const TEMPORARY: &str = ".cnbw-tmp-";
 pub struct LayoutOptions {
     /// How new layers are compressed.
     pub compression: Compression,
-    /// Leaves out layers that exist elsewhere already: those of the run image. The manifest lists them all the same.
+    /// Leaves out layers that the place they are in does not have: a sparse run image stays sparse. The manifest lists
+    /// them all the same.
     pub sparse: bool,
 }
 
@@ -39,6 +40,7 @@ pub struct LayoutSink {
     dir: Arc<Dir>,
     shown: String,
     options: LayoutOptions,
+    without_existing: bool,
 }
 
 impl LayoutSink {
@@ -48,7 +50,15 @@ impl LayoutSink {
             dir,
             shown: shown.into(),
             options,
+            without_existing: false,
         }
+    }
+
+    /// The same sink, but leaving out all layers that are in some place already, those of the run image above all.
+    #[must_use]
+    pub fn without_existing_layers(mut self) -> Self {
+        self.without_existing = true;
+        self
     }
 
     fn failed(&self, source: io::Error) -> StoreError {
@@ -82,12 +92,17 @@ impl LayoutSink {
 
     fn write_layer(&self, layer: NewLayer) -> Result<(), StoreError> {
         match layer.content {
-            LayerContent::Existing { .. } if self.options.sparse => Ok(()),
+            LayerContent::Existing { .. } if self.without_existing => Ok(()),
             LayerContent::Existing { descriptor, blobs } => {
                 if self.has(&descriptor) {
                     return Ok(());
                 }
-                let mut reader = blobs.open(&descriptor)?;
+                let mut reader = match blobs.open(&descriptor) {
+                    Err(error) if self.options.sparse && error.kind == StoreErrorKind::Invalid => {
+                        return Ok(());
+                    }
+                    opened => opened?,
+                };
                 let written =
                     self.write_blob(&descriptor, |file| io::copy(&mut reader, file).map(drop));
                 written
@@ -217,21 +232,6 @@ impl LayoutSink {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&self.dir, path, flags, Mode::empty())?)
     }
-
-    fn check_names(&self, names: &[String]) -> Result<(), StoreError> {
-        let is_digest = |name: &&String| name.parse::<BlobDigest>().is_ok();
-        match names.iter().find(is_digest) {
-            None => Ok(()),
-            Some(name) => {
-                let subject = format!("{}@{name}", self.shown);
-                Err(StoreError::invalid(
-                    "write",
-                    subject,
-                    "an image is written under a tag, not under a digest",
-                ))
-            }
-        }
-    }
 }
 
 /// Adds an entry for each name, or one without; entries that had a name lose it.
@@ -263,7 +263,6 @@ impl ImageSink for LayoutSink {
     }
 
     fn write(&self, image: NewImage, names: &[String]) -> Result<WrittenImage, StoreError> {
-        self.check_names(names)?;
         let written = self.write_blobs(image)?.written;
         self.enter(&written.manifest, names)?;
         Ok(written)
@@ -276,7 +275,6 @@ impl IndexSink for LayoutSink {
         images: Vec<NewImage>,
         names: &[String],
     ) -> Result<WrittenIndex, StoreError> {
-        self.check_names(names)?;
         let family = images.first().map(|image| image.family).unwrap_or_default();
         let assembled: Vec<Assembled> = images
             .into_iter()
