@@ -294,3 +294,6 @@ impl Buildpack<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

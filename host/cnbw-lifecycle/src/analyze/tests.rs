@@ -88,3 +88,56 @@ fn a_run_image_needs_an_operating_system_if_it_exists() {
     assert_eq!(missing.document.run_image.unwrap().reference, "");
     assert!(missing.run_image.is_none());
 }
+
+// shows: analyze-016 analyze-018
+#[test]
+fn the_sbom_layer_of_the_previous_image_is_unpacked_into_its_place_only() {
+    use cnbw_oci::layer::{LayerOptions, LayerWriter, Owner};
+
+    for (path, expected) in [
+        ("/layers/sbom/launch/a/l/sbom.cdx.json", true),
+        ("/layers/a/l.toml", false),
+    ] {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let mut writer = LayerWriter::create(&dir, &LayerOptions::default()).unwrap();
+        writer.add_file(path, Owner::ROOT, 0o644, b"{}").unwrap();
+        let mut blob = writer.finish().unwrap();
+        let mut tar = String::new();
+        std::io::Seek::rewind(&mut blob.file).unwrap();
+        std::io::Read::read_to_string(&mut blob.file, &mut tar).unwrap();
+
+        let store = MemoryStore::default();
+        let label = format!(r#"{{"sbom":{{"sha":"{}"}}}}"#, blob.diff_id);
+        let label = serde_json::to_string(&label).unwrap();
+        let config = format!(
+            r#"{{"architecture":"amd64","os":"linux","config":{{"Labels":{{"{LIFECYCLE_METADATA}":{label}}}}}}}"#
+        );
+        store.add_run_image("r.io/app", &["base", &tar], &config);
+        let layers = Tree {
+            dir: &dir,
+            path: "/layers",
+            ancestors: Ancestors::Disk(Vec::new()),
+        };
+        let messages = Messages::default();
+        let mut request = AnalyzeRequest {
+            platform_api: PlatformApi::V0_15,
+            previous_image: Some(ImageRequest {
+                name: "r.io/app",
+                source: &store,
+                identity: Identity::Registry,
+            }),
+            run_image: None,
+            platform: None,
+            layers: &layers,
+            skip_layers: true,
+        };
+        analyze(&request, &messages).unwrap();
+        assert_eq!(dir.entries().unwrap().count(), 0);
+        request.skip_layers = false;
+        analyze(&request, &messages).unwrap();
+        assert_eq!(dir.exists("sbom/launch/a/l/sbom.cdx.json"), expected);
+        assert!(!dir.exists("a"));
+        assert_eq!(messages.contain("Not restoring the SBOM"), !expected);
+    }
+}

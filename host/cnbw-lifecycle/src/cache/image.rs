@@ -135,3 +135,57 @@ impl Cache for ImageCache<'_> {
             .map_err(|source| CacheError::Store { source })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+    use cnbw_oci::layer::Owner;
+
+    use super::*;
+    use crate::test_images::MemoryStore;
+
+    fn layer(cache: &ImageCache<'_>, scratch: &Dir, content: &str) -> LayerBlob {
+        let mut writer = LayerWriter::create(scratch, &cache.layer_options()).unwrap();
+        let content = content.as_bytes();
+        writer
+            .add_file("/layers/a/l", Owner::ROOT, 0o644, content)
+            .unwrap();
+        writer.finish().unwrap()
+    }
+
+    // shows: restore-023 restore-024
+    #[test]
+    fn layers_and_metadata_come_back_from_the_image() {
+        let temp = tempfile::tempdir().unwrap();
+        let scratch = Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap();
+        let store = MemoryStore::default();
+        let open = || ImageCache::open("r.io/cache", &store, &store, &scratch, 1).unwrap();
+        let empty = open();
+        assert!(!empty.exists());
+        assert_eq!(empty.metadata().unwrap(), CacheMetadata::default());
+        let blob = layer(&empty, &scratch, "1");
+        let diff_id = blob.diff_id;
+        let metadata = CacheMetadata {
+            sbom: Some(diff_id.to_string()),
+            buildpacks: Vec::new(),
+        };
+        let twice = vec![blob, layer(&empty, &scratch, "1")];
+        empty.replace(&metadata, twice).unwrap();
+        let full = open();
+        assert!(full.exists());
+        assert_eq!(full.metadata().unwrap(), metadata);
+        let found = full.open_layer(&diff_id).unwrap();
+        assert!(matches!(found, CachedLayer::Usable(_)), "{found:?}");
+        let image = store.image("r.io/cache");
+        assert_eq!(
+            image.config.rootfs.diff_ids,
+            [diff_id],
+            "a layer is listed once"
+        );
+        full.replace(&CacheMetadata::default(), Vec::new()).unwrap();
+        let image = store.image("r.io/cache");
+        assert_eq!(MemoryStore::tar(&image, 0), vec![0; 1024]);
+        let gone = open().open_layer(&diff_id).unwrap();
+        assert!(matches!(gone, CachedLayer::Unusable(_)));
+    }
+}
