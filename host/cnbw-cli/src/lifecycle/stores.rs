@@ -176,7 +176,9 @@ impl ImageSink for Layouts {
             sparse: self.sparse,
         };
         let tag: Vec<String> = self.annotation.iter().cloned().collect();
-        LayoutSink::new(Arc::new(dir), path.clone(), options).write(image, &tag)
+        LayoutSink::new(Arc::new(dir), path.clone(), options)
+            .keeping_family()
+            .write(image, &tag)
     }
 }
 

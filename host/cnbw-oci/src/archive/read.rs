@@ -136,24 +136,40 @@ impl ArchiveSource {
             names: BTreeMap::new(),
             config: config_bytes,
         };
-        let mut layers = Vec::new();
+        let mut found = Vec::new();
         for (index, member) in entry.layers.iter().enumerate() {
             let section = Members::open(&self.members, member).ok_or_else(|| missing(member))?;
-            let descriptor = describe_layer(section, &config, index).map_err(|source| {
-                StoreError::io("read", format!("{}/{member}", self.shown), source)
-            })?;
-            blobs.names.insert(descriptor.digest, member.clone());
-            layers.push(descriptor);
+            let size = section.size;
+            let (compression, digest) =
+                describe_layer(section, &config, index).map_err(|source| {
+                    StoreError::io("read", format!("{}/{member}", self.shown), source)
+                })?;
+            blobs.names.insert(digest, member.clone());
+            found.push((compression, digest, size));
         }
-        let config_descriptor = Descriptor::of(Family::Docker.config(), &blobs.config);
-        let manifest = Manifest::new(Family::Docker, config_descriptor, layers);
+        // Only OCI's media types can say zstd.
+        let is_zstd = found
+            .iter()
+            .any(|(compression, ..)| *compression == Compression::Zstd);
+        let family = if is_zstd { Family::Oci } else { Family::Docker };
+        let layers = found
+            .into_iter()
+            .map(|(compression, digest, size)| {
+                let media_type = family
+                    .layer(compression)
+                    .unwrap_or(media_type::OCI_LAYER_ZSTD);
+                Descriptor::new(media_type, digest, size)
+            })
+            .collect();
+        let config_descriptor = Descriptor::of(family.config(), &blobs.config);
+        let manifest = Manifest::new(family, config_descriptor, layers);
         Ok(Image {
             name: if name.is_empty() {
                 self.shown.clone()
             } else {
                 format!("{}:{name}", self.shown)
             },
-            descriptor: Descriptor::of(Family::Docker.manifest(), &print(&manifest)),
+            descriptor: Descriptor::of(family.manifest(), &print(&manifest)),
             manifest,
             config,
             blobs: Arc::new(blobs),
@@ -187,23 +203,15 @@ fn describe_layer(
     mut section: Section,
     config: &ImageConfig,
     index: usize,
-) -> io::Result<Descriptor> {
+) -> io::Result<(Compression, BlobDigest)> {
     let mut start = [0; 4];
     let length = section.read(&mut start)?;
     let compression = Compression::of_bytes(start.get(..length).unwrap_or_default());
-    let reason = "Docker media types do not have zstd";
-    let media_type = Family::Docker
-        .layer(compression)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, reason))?;
     let digest = match (compression, config.rootfs.diff_ids.get(index)) {
         (Compression::None, Some(diff_id)) => diff_id.digest(),
         _ => hash(section.rewound())?,
     };
-    Ok(Descriptor::new(
-        media_type,
-        BlobDigest::new(digest),
-        section.size,
-    ))
+    Ok((compression, BlobDigest::new(digest)))
 }
 
 fn hash(mut reader: impl Read) -> io::Result<crate::digest::Digest> {

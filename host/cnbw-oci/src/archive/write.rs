@@ -37,6 +37,8 @@ pub struct ArchiveOptions {
 
 /// Writes images to an archive. Each image replaces the whole file.
 ///
+/// Media types are always OCI's, as in layouts; what Docker reads of an archive has none.
+///
 /// Names are image names (`me/app:1.0`) or tags; only names with a colon are told to Docker.
 #[derive(Clone, Debug)]
 pub struct ArchiveSink {
@@ -98,7 +100,8 @@ impl ImageSink for ArchiveSink {
         self.options.compression
     }
 
-    fn write(&self, image: NewImage, names: &[String]) -> Result<WrittenImage, StoreError> {
+    fn write(&self, mut image: NewImage, names: &[String]) -> Result<WrittenImage, StoreError> {
+        image.family = Family::Oci;
         let assembled = assemble(&image)?;
         let written = assembled.written.clone();
         self.write_archive(Archive {
@@ -115,7 +118,7 @@ impl IndexSink for ArchiveSink {
     /// Docker's documents cannot say which platform an image is for, so archives with several have OCI's alone.
     fn write_index(
         &self,
-        images: Vec<NewImage>,
+        mut images: Vec<NewImage>,
         names: &[String],
     ) -> Result<WrittenIndex, StoreError> {
         if self.options.format == ArchiveFormat::Docker {
@@ -123,9 +126,11 @@ impl IndexSink for ArchiveSink {
                 "a `docker-archive:` holds an image for one platform; `oci-archive:` holds several";
             return Err(StoreError::invalid("write", &self.shown, reason));
         }
-        let family = images.first().map(|image| image.family).unwrap_or_default();
+        for image in &mut images {
+            image.family = Family::Oci;
+        }
         let assembled: Vec<Assembled> = images.iter().map(assemble).collect::<Result<_, _>>()?;
-        let (bytes, written) = assemble_index(&assembled, family)?;
+        let (bytes, written) = assemble_index(&assembled, Family::Oci)?;
         let layers = images.into_iter().map(|image| image.layers);
         self.write_archive(Archive {
             top: written.index.clone(),

@@ -204,7 +204,7 @@ fn layers_of_other_places_are_copied_unless_they_are_to_be_left_out() {
     let layer = &base.manifest.layers[0];
     for left_out in [false, true] {
         let (_temporary, to) = place();
-        let all = sink(&to);
+        let all = sink(&to).keeping_family();
         let sink = if left_out {
             all.without_existing_layers()
         } else {
@@ -240,6 +240,18 @@ fn what_is_missing_stays_missing_in_a_sparse_layout_only() {
     assert!(sink(&to).write(again(&base), &[]).is_err());
     sparse(&to).write(again(&base), &[]).unwrap();
     assert!(!to.exists(&path));
+}
+
+#[test]
+fn layouts_have_the_media_types_that_other_tools_look_for() {
+    let (_temporary, dir) = place();
+    sink(&dir)
+        .write(sample("a", "amd64", Family::Docker), &[])
+        .unwrap();
+    let image = source(&dir).open("", None).unwrap().unwrap();
+    assert_eq!(image.descriptor.media_type, media_type::OCI_MANIFEST);
+    assert_eq!(image.manifest.config.media_type, media_type::OCI_CONFIG);
+    assert_eq!(image.manifest.layers[0].media_type, media_type::OCI_LAYER);
 }
 
 #[test]
@@ -303,7 +315,10 @@ fn an_index_mixes_neither_families_nor_platforms() {
             sample("b", "amd64", Family::Oci),
         ],
     ] {
-        let error = sink(&dir).write_index(pair.into(), &[]).unwrap_err();
+        let error = sink(&dir)
+            .keeping_family()
+            .write_index(pair.into(), &[])
+            .unwrap_err();
         assert_eq!(error.kind, StoreErrorKind::Invalid);
     }
     assert!(source(&dir).open("", None).unwrap().is_none());

@@ -35,12 +35,15 @@ pub struct LayoutOptions {
 }
 
 /// Writes images to a layout.
+///
+/// Unless told otherwise, all images get OCI's media types: skopeo and umoci do not find others in a layout.
 #[derive(Clone, Debug)]
 pub struct LayoutSink {
     dir: Arc<Dir>,
     shown: String,
     options: LayoutOptions,
     without_existing: bool,
+    keeps_family: bool,
 }
 
 impl LayoutSink {
@@ -51,6 +54,7 @@ impl LayoutSink {
             shown: shown.into(),
             options,
             without_existing: false,
+            keeps_family: false,
         }
     }
 
@@ -61,12 +65,22 @@ impl LayoutSink {
         self
     }
 
+    /// The same sink, but keeping an image's family, as the reference lifecycle does in its layouts.
+    #[must_use]
+    pub fn keeping_family(mut self) -> Self {
+        self.keeps_family = true;
+        self
+    }
+
     fn failed(&self, source: io::Error) -> StoreError {
         StoreError::io("write", &self.shown, source)
     }
 
     /// Writes layers, configuration and manifest, and no name.
-    fn write_blobs(&self, image: NewImage) -> Result<Assembled, StoreError> {
+    fn write_blobs(&self, mut image: NewImage) -> Result<Assembled, StoreError> {
+        if !self.keeps_family {
+            image.family = Family::Oci;
+        }
         let assembled = assemble(&image)?;
         self.prepare().map_err(|source| self.failed(source))?;
         for layer in image.layers {
@@ -275,7 +289,8 @@ impl IndexSink for LayoutSink {
         images: Vec<NewImage>,
         names: &[String],
     ) -> Result<WrittenIndex, StoreError> {
-        let family = images.first().map(|image| image.family).unwrap_or_default();
+        let own = images.first().map(|image| image.family).unwrap_or_default();
+        let family = if self.keeps_family { own } else { Family::Oci };
         let assembled: Vec<Assembled> = images
             .into_iter()
             .map(|image| self.write_blobs(image))
