@@ -54,6 +54,8 @@ fn main() -> ExitCode {
 }
 
 fn one_case() -> Result<u8> {
+    // A case without a runner would be of use to nobody.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let job =
         serde_json::from_reader(std::io::stdin().lock()).context("cannot understand the job")?;
     serde_json::to_writer(std::io::stdout().lock(), &job::run(&job))?;

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use crate::case::{Case, RunStep};
 use crate::names::Names;
 use crate::tree::CNB;
+use crate::world;
 
 /// No phase of any case takes longer unless it hangs, not even on a machine that is busy with other work.
 const LIMIT: Duration = Duration::from_mins(5);
@@ -50,7 +51,9 @@ pub(crate) fn run(case: &Case, step: &RunStep, names: &Names) -> Result<Outcome>
         .env_clear()
         .envs(environment(case, step, names));
     command.stdin(Stdio::null()).process_group(0);
-    if !runs_as_root(step) {
+    let user = if runs_as_root(step) { 0 } else { CNB.0 };
+    world::choose_compiled(user)?;
+    if user != 0 {
         command.uid(CNB.0).gid(CNB.1);
     }
     let (out, err) = (scratch("out")?, scratch("err")?);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -16,7 +15,7 @@ use crate::arguments::{Guest, RunArguments};
 use crate::job::{Job, Verdict, name_of};
 use crate::namespace::Namespace;
 use crate::report::{Report, Result as Outcome};
-use crate::world::Programs;
+use crate::world::{self, Programs};
 
 /// Where this crate lies.
 pub(crate) fn home() -> PathBuf {
@@ -50,8 +49,7 @@ pub(crate) fn run(arguments: &RunArguments) -> Result<u8> {
     };
     let mount_point = tempfile::tempdir().context("cannot make a temporary directory")?;
     let compiled = tempfile::tempdir().context("cannot make a temporary directory")?;
-    // Phases run as two users.
-    fs::set_permissions(compiled.path(), fs::Permissions::from_mode(0o777))?;
+    world::make_compiled(compiled.path())?;
     let report = Mutex::new(Report::new(arguments.verbose, known));
     let next = AtomicUsize::new(0);
     let start = Instant::now();

@@ -119,13 +119,47 @@ fn bind(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Where cnbw looks for compiled programs.
+const COMPILED: &str = "home/cnb/.cache/cnbw/compiled";
+
+/// Where they are, with a directory for each user: cnbw trusts none that others can write to.
+const COMPILED_BY: &str = ".compiled-by";
+
 /// Lends the place where cnbw keeps compiled programs: every case has the same program, and to compile it costs
 /// more than all the rest of a case.
 fn lend_compiled(root: &Path, compiled: &Path) -> Result<()> {
-    let here = root.join("home/cnb/.cache/cnbw/compiled");
+    let place = root.join(COMPILED);
     tree::make_directories(&root.join("home"), (0, 0))?;
-    tree::make_directories(&here, CNB)?;
+    tree::make_directories(place.parent().unwrap_or(root), CNB)?;
+    let here = root.join(COMPILED_BY);
+    fs::create_dir(&here)?;
     bind(compiled, &here)
+}
+
+/// Makes the directories that [`choose_compiled`] chooses from.
+pub(crate) fn make_compiled(directory: &Path) -> Result<()> {
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755))?;
+    for user in [0, CNB.0] {
+        let own = directory.join(user.to_string());
+        fs::create_dir(&own)?;
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o700))?;
+        chown(&own, Some(user), Some(user))?;
+    }
+    Ok(())
+}
+
+/// Shows a phase the compiled programs of its user.
+pub(crate) fn choose_compiled(user: u32) -> Result<()> {
+    let place = Path::new("/").join(COMPILED);
+    if !place.parent().is_some_and(Path::is_dir) {
+        return Ok(());
+    }
+    tree::remove(&place)?;
+    symlink(
+        Path::new("/").join(COMPILED_BY).join(user.to_string()),
+        &place,
+    )?;
+    Ok(())
 }
 
 fn lend_programs(root: &Path, programs: &Programs) -> Result<()> {
