@@ -301,7 +301,11 @@ impl BuildpackRunner for SandboxRunner {
     fn run(&self, invocation: &Invocation, output: &mut OutputSink<'_>) -> Result<i32, GuestFault> {
         let program = read_program(&invocation.buildpack_dir, invocation.program, &self.limits)?;
         let (artifact, digest) = self.compiled(&program)?;
-        let task = Task::Run(Box::new(self.run_task(invocation, digest, artifact.on_disk)?));
+        let task = Task::Run(Box::new(self.run_task(
+            invocation,
+            digest,
+            artifact.on_disk,
+        )?));
         let wall_time = self.limits.wall_time(invocation.program);
         let mut descriptors = vec![artifact.file.as_fd()];
         descriptors.extend(invocation.mounts.iter().map(|mount| mount.dir.as_fd()));

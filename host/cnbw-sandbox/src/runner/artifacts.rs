@@ -40,7 +40,10 @@ impl Artifacts {
             let compatibility = worker::compatibility().ok()?;
             CompileCache::new(dir, compatibility)
         });
-        Self { slots: Mutex::default(), cache }
+        Self {
+            slots: Mutex::default(),
+            cache,
+        }
     }
 
     /// Gives the compiled program, and calls `compile` with a file for the result if there is none yet.
@@ -69,7 +72,10 @@ impl Artifacts {
         digest: ProgramDigest,
         compile: impl Fn(BorrowedFd<'_>) -> Result<(), GuestFault>,
     ) -> Result<Artifact, GuestFault> {
-        let on_disk = |file| Artifact { file: Arc::new(file), on_disk: true };
+        let on_disk = |file| Artifact {
+            file: Arc::new(file),
+            on_disk: true,
+        };
         if let Some(cache) = &self.cache {
             if let Some(file) = cache.load(digest) {
                 return Ok(on_disk(file));
@@ -80,9 +86,14 @@ impl Artifacts {
             }
         }
         let file = process::memory_file("compiled-program", b"").map_err(|error| {
-            sandbox_fault(&format!("cannot hold a compiled program in memory: {error}"))
+            sandbox_fault(&format!(
+                "cannot hold a compiled program in memory: {error}"
+            ))
         })?;
         compile(file.as_fd())?;
-        Ok(Artifact { file: Arc::new(file), on_disk: false })
+        Ok(Artifact {
+            file: Arc::new(file),
+            on_disk: false,
+        })
     }
 }

@@ -37,11 +37,17 @@ impl CompileCache {
         let metadata = dir.dir_metadata().ok()?;
         let own = rustix::process::geteuid().as_raw();
         let is_private = metadata.uid() == own && metadata.permissions().mode() & 0o022 == 0;
-        is_private.then_some(Self { dir, compatibility, next: AtomicU64::new(0) })
+        is_private.then_some(Self {
+            dir,
+            compatibility,
+            next: AtomicU64::new(0),
+        })
     }
 
     fn key(&self, program: ProgramDigest) -> String {
-        let hasher = Sha256::new().chain_update(FORMAT).chain_update(self.compatibility);
+        let hasher = Sha256::new()
+            .chain_update(FORMAT)
+            .chain_update(self.compatibility);
         hex(&hasher.chain_update(program.0).finalize())
     }
 
@@ -49,7 +55,10 @@ impl CompileCache {
     pub(super) fn load(&self, program: ProgramDigest) -> Option<OwnedFd> {
         let mut recorded = String::new();
         let entry = self.open(&self.key(program)).ok()?;
-        entry.take(HEX_BYTES as u64 + 1).read_to_string(&mut recorded).ok()?;
+        entry
+            .take(HEX_BYTES as u64 + 1)
+            .read_to_string(&mut recorded)
+            .ok()?;
         let is_digest =
             recorded.len() == HEX_BYTES && recorded.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_digest {
@@ -226,7 +235,13 @@ mod tests {
     fn a_failed_compilation_leaves_nothing() {
         let directory = TempDir::new().unwrap();
         let cache = cache(&directory, 0);
-        assert_eq!(cache.store(PROGRAM, |_| Err("too complex")).unwrap().unwrap_err(), "too complex");
+        assert_eq!(
+            cache
+                .store(PROGRAM, |_| Err("too complex"))
+                .unwrap()
+                .unwrap_err(),
+            "too complex"
+        );
         assert_eq!(cache.dir.entries().unwrap().count(), 0);
     }
 }

@@ -118,3 +118,105 @@ fn drop_capabilities() {
         },
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+    use rustix::io::Errno;
+    use rustix::net::{AddressFamily, SocketType};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    const READ: OFlags = OFlags::RDONLY;
+    const MODE: Mode = Mode::from_raw_mode(0o644);
+
+    fn open_dir(directory: &TempDir) -> rustix::fd::OwnedFd {
+        rustix::fs::open(directory.path(), READ | OFlags::DIRECTORY, Mode::empty()).unwrap()
+    }
+
+    /// Landlock and seccomp restrict a thread and those that it starts: the test's thread can go to jail
+    /// alone. What is tried there goes past the engine and its file system, as code that broke out would.
+    fn in_jail(test: impl FnOnce(&rustix::fd::OwnedFd, &rustix::fd::OwnedFd) + Send) {
+        let (read_only, writable) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        std::fs::File::create(read_only.path().join("file")).unwrap();
+        std::fs::File::create(writable.path().join("file")).unwrap();
+        let (read_only_dir, writable_dir) = (open_dir(&read_only), open_dir(&writable));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                rustix::thread::set_no_new_privs(true).unwrap();
+                landlock_rules::restrict(&[
+                    Reachable::Directory(read_only_dir.as_fd()),
+                    Reachable::WritableDirectory(writable_dir.as_fd()),
+                ])
+                .unwrap();
+                syscalls::restrict().unwrap();
+                test(&read_only_dir, &writable_dir);
+            });
+        });
+    }
+
+    #[test]
+    fn only_the_mounts_are_within_reach() {
+        in_jail(|read_only, writable| {
+            let here = rustix::fs::CWD;
+            let open =
+                |path: &str| rustix::fs::openat(here, path, READ, Mode::empty()).unwrap_err();
+            assert_eq!(open("/etc/passwd"), Errno::ACCESS);
+            assert_eq!(open("/proc/self/environ"), Errno::ACCESS);
+            for dir in [read_only, writable] {
+                rustix::fs::openat(dir, "file", READ, Mode::empty()).unwrap();
+                let up = rustix::fs::openat(dir, "../../etc/passwd", READ, Mode::empty());
+                assert_eq!(up.unwrap_err(), Errno::ACCESS);
+            }
+        });
+    }
+
+    #[test]
+    fn read_only_means_read_only_below_the_engine_too() {
+        in_jail(|read_only, writable| {
+            let write = OFlags::WRONLY;
+            for flags in [write, READ | OFlags::TRUNC, write | OFlags::CREATE] {
+                let opened = rustix::fs::openat(read_only, "file", flags, MODE);
+                assert_eq!(opened.unwrap_err(), Errno::ACCESS, "{flags:?}");
+            }
+            let made = rustix::fs::mkdirat(read_only, "dir", MODE);
+            assert_eq!(made.unwrap_err(), Errno::ACCESS);
+            let removed = rustix::fs::unlinkat(read_only, "file", AtFlags::empty());
+            assert_eq!(removed.unwrap_err(), Errno::ACCESS);
+            let link = rustix::fs::linkat(read_only, "file", writable, "link", AtFlags::empty());
+            assert!(link.is_err());
+            let moved = rustix::fs::renameat(read_only, "file", writable, "moved");
+            assert!(moved.is_err());
+            rustix::fs::openat(writable, "new", write | OFlags::CREATE, MODE).unwrap();
+            rustix::fs::mkdirat(writable, "dir", Mode::from_raw_mode(0o755)).unwrap();
+            rustix::fs::renameat(writable, "new", writable, "dir/new").unwrap();
+        });
+    }
+
+    #[test]
+    fn sockets_special_files_and_programs_are_out_of_reach() {
+        in_jail(|_, writable| {
+            let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None);
+            assert_eq!(socket.unwrap_err(), Errno::PERM);
+            let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None);
+            assert_eq!(socket.unwrap_err(), Errno::PERM);
+            let fifo = rustix::fs::mknodat(writable, "fifo", FileType::Fifo, MODE, 0);
+            assert_eq!(fifo.unwrap_err(), Errno::PERM);
+            assert!(std::process::Command::new("/bin/true").spawn().is_err());
+            assert_eq!(rustix::process::chdir("/").unwrap_err(), Errno::PERM);
+            let init = rustix::process::Pid::INIT;
+            let killed = rustix::process::kill_process(init, rustix::process::Signal::TERM);
+            assert_eq!(killed.unwrap_err(), Errno::PERM);
+        });
+    }
+
+    #[test]
+    fn threads_can_be_started() {
+        in_jail(|_, _| {
+            assert_eq!(std::thread::spawn(|| 7).join().unwrap(), 7);
+        });
+    }
+}

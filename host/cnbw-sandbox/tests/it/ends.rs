@@ -7,7 +7,11 @@ use crate::support::{BUILDPACK, World, module};
 #[test]
 fn exit_statuses_arrive_exactly() {
     for status in [0, 1, 2, 100, 130, 255] {
-        let world = World::new(&module("", "", &format!("(call $exit (i32.const {status}))")));
+        let world = World::new(&module(
+            "",
+            "",
+            &format!("(call $exit (i32.const {status}))"),
+        ));
         assert_eq!(world.run().0, Ok(status));
     }
 }
@@ -19,15 +23,24 @@ fn a_program_that_returns_ends_with_0() {
 
 #[test]
 fn a_trap_is_a_fault_and_no_status() {
-    let fault = World::new(&module("", "", "unreachable")).run().0.unwrap_err();
-    assert!(matches!(&fault, GuestFault::Trap { reason } if reason.contains("unreachable")), "{fault}");
+    let fault = World::new(&module("", "", "unreachable"))
+        .run()
+        .0
+        .unwrap_err();
+    assert!(
+        matches!(&fault, GuestFault::Trap { reason } if reason.contains("unreachable")),
+        "{fault}"
+    );
 }
 
 #[test]
 fn endless_recursion_is_a_fault() {
     let world = World::new(&module("", "(func $deep (call $deep))", "(call $deep)"));
     let fault = world.run().0.unwrap_err();
-    assert!(matches!(&fault, GuestFault::Trap { reason } if reason.contains("stack")), "{fault}");
+    assert!(
+        matches!(&fault, GuestFault::Trap { reason } if reason.contains("stack")),
+        "{fault}"
+    );
 }
 
 #[test]
@@ -79,7 +92,12 @@ fn what_is_no_program_is_refused_by_name() {
     }
     let mut world = World::new(&module("", "", ""));
     world.program = Program::Detect;
-    assert_eq!(world.run().0, Err(GuestFault::NoProgram { wanted: "bin/detect".into() }));
+    assert_eq!(
+        world.run().0,
+        Err(GuestFault::NoProgram {
+            wanted: "bin/detect".into()
+        })
+    );
 }
 
 #[test]
@@ -97,9 +115,16 @@ fn a_damaged_program_is_unloadable() {
 
 #[test]
 fn a_component_that_imports_what_is_not_given_is_told_so() {
-    let component = wat::parse_str(
-        r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#,
+    let component =
+        wat::parse_str(r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance)))"#);
+    let fault = World::with_program(&component.unwrap())
+        .run()
+        .0
+        .unwrap_err();
+    assert!(
+        fault
+            .to_string()
+            .contains("`wasi:http/outgoing-handler@0.2.0`"),
+        "{fault}"
     );
-    let fault = World::with_program(&component.unwrap()).run().0.unwrap_err();
-    assert!(fault.to_string().contains("`wasi:http/outgoing-handler@0.2.0`"), "{fault}");
 }

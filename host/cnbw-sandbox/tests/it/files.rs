@@ -15,9 +15,16 @@ const WRITE: u64 = 1 << 6;
 fn open(path: &str, flags: u32, rights: u64) -> i32 {
     let world = World::new(&opens(path, flags, rights));
     world.dir("app").write("present", "text").unwrap();
-    world.dir("layers").symlink("../../../../../etc/passwd", "out").unwrap();
+    world
+        .dir("layers")
+        .symlink("../../../../../etc/passwd", "out")
+        .unwrap();
     std::os::unix::fs::symlink("/etc/passwd", world.root.path().join("layers/absolute")).unwrap();
-    std::os::unix::fs::symlink("/workspace/present", world.root.path().join("layers/inside")).unwrap();
+    std::os::unix::fs::symlink(
+        "/workspace/present",
+        world.root.path().join("layers/inside"),
+    )
+    .unwrap();
     rustix::fs::mknodat(
         &*world.dir("app"),
         "fifo",
@@ -33,8 +40,16 @@ fn open(path: &str, flags: u32, rights: u64) -> i32 {
 fn mounts_can_be_read_and_written_as_they_were_given() {
     assert_eq!(open("workspace/present", 0, READ), 0);
     assert_eq!(open("workspace/new", CREATE, WRITE), 0);
-    assert_eq!(open("layers/inside", 0, READ), NOENT, "the mount is one level below");
-    assert_eq!(open("layers/test/inside", 0, READ), 0, "an absolute link inside the name space");
+    assert_eq!(
+        open("layers/inside", 0, READ),
+        NOENT,
+        "the mount is one level below"
+    );
+    assert_eq!(
+        open("layers/test/inside", 0, READ),
+        0,
+        "an absolute link inside the name space"
+    );
 }
 
 #[test]
@@ -43,7 +58,10 @@ fn read_only_mounts_and_the_skeleton_say_so_by_error_number() {
     assert_eq!(open(&program, 0, READ), 0);
     assert_eq!(open(&program, 0, WRITE), ROFS);
     assert_eq!(open(&program, TRUNCATE, WRITE), ROFS);
-    assert_eq!(open(&format!("{}/new", &BUILDPACK[1..]), CREATE, WRITE), ROFS);
+    assert_eq!(
+        open(&format!("{}/new", &BUILDPACK[1..]), CREATE, WRITE),
+        ROFS
+    );
     assert_eq!(open("new", CREATE, WRITE), ROFS);
     assert_eq!(open("layers/new", CREATE, WRITE), ROFS);
 }
@@ -82,7 +100,8 @@ fn modes_are_set_and_the_rest_follows_the_rule() {
         make("tools/bin/x", 101, path.len() - 1),
         make("tools/plain", 201, 23),
         make("tools/set", 301, 21),
-        "(call $set_mode (i32.const 300) (i32.const 22) (i32.const 3565) (i32.const 400))".to_owned(),
+        "(call $set_mode (i32.const 300) (i32.const 22) (i32.const 3565) (i32.const 400))"
+            .to_owned(),
         "(call $exit (i32.load8_u (i32.const 400)))".to_owned(),
     ];
     let world = World::new(&module(

@@ -14,13 +14,20 @@ fn an_endless_loop_ends_at_its_time() {
     world.limits.build_time = Duration::from_secs(1);
     let begin = Instant::now();
     assert_eq!(world.run().0, Err(GuestFault::OutOfTime { seconds: 1 }));
-    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 #[test]
 fn memory_at_the_limit_is_given_and_one_page_more_is_not() {
     // The adapter has a memory page of its own accounts; the guest asks for 15 MiB beside its first page.
-    for (limit, status) in [(16, Ok(0)), (8, Err(GuestFault::OutOfMemory { limit_mib: 8 }))] {
+    for (limit, status) in [
+        (16, Ok(0)),
+        (8, Err(GuestFault::OutOfMemory { limit_mib: 8 })),
+    ] {
         let mut world = World::new(&module(
             "",
             "",
@@ -33,9 +40,8 @@ fn memory_at_the_limit_is_given_and_one_page_more_is_not() {
 
 #[test]
 fn a_program_that_starts_with_too_much_memory_is_out_of_memory() {
-    let mut world = World::new(
-        r#"(module (memory (export "memory") 1000) (func (export "_start")))"#,
-    );
+    let mut world =
+        World::new(r#"(module (memory (export "memory") 1000) (func (export "_start")))"#);
     world.limits.memory = 8 * MIB;
     assert_eq!(world.run().0, Err(GuestFault::OutOfMemory { limit_mib: 8 }));
 }
@@ -57,7 +63,11 @@ fn a_flood_of_output_is_cut_once_and_the_program_goes_on() {
     assert_eq!(result, Ok(7));
     let text = String::from_utf8(output).unwrap();
     assert_eq!(text.matches("012345678").count(), 10, "{text}");
-    assert_eq!(text.matches("[output cut at 100 bytes").count(), 1, "{text}");
+    assert_eq!(
+        text.matches("[output cut at 100 bytes").count(),
+        1,
+        "{text}"
+    );
 }
 
 #[test]

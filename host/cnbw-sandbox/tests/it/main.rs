@@ -13,7 +13,10 @@ fn no_test_file_is_forgotten() {
     for entry in std::path::Path::new(directory).read_dir().unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let module = name.trim_end_matches(".rs");
-        assert!(module == "main" || main.contains(&format!("mod {module};")), "{name}");
+        assert!(
+            module == "main" || main.contains(&format!("mod {module};")),
+            "{name}"
+        );
     }
 }
 
@@ -31,7 +34,10 @@ fn the_lints_are_those_of_the_workspace_except_for_unsafe_code() {
     };
     let own = include_str!("../../Cargo.toml");
     let workspace = include_str!("../../../../Cargo.toml");
-    assert_eq!(table(own, "lints.clippy"), table(workspace, "workspace.lints.clippy"));
+    assert_eq!(
+        table(own, "lints.clippy"),
+        table(workspace, "workspace.lints.clippy")
+    );
     let mut rust = table(workspace, "workspace.lints.rust");
     rust.insert("unsafe_code".into(), "deny".into());
     assert_eq!(table(own, "lints.rust"), rust);

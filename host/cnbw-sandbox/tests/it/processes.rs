@@ -13,16 +13,21 @@ fn endless() -> World {
     World::new(&module("", "", "(loop $again (br $again))"))
 }
 
-/// Processes of the worker program whose parent is not one of ours any more, or is the given one.
-fn workers_of(group_leader_env: &str) -> Vec<i32> {
+/// Processes of the program with this path.
+fn workers_of(program: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in std::path::Path::new("/proc").read_dir().unwrap() {
         let path = entry.unwrap().path();
-        let Some(pid) = path.file_name().and_then(|name| name.to_str()?.parse().ok()) else {
+        let Some(pid) = path
+            .file_name()
+            .and_then(|name| name.to_str()?.parse().ok())
+        else {
             continue;
         };
-        let Ok(link) = path.join("exe").read_link() else { continue };
-        if link.to_string_lossy().starts_with(group_leader_env) {
+        let Ok(link) = path.join("exe").read_link() else {
+            continue;
+        };
+        if link.to_string_lossy().starts_with(program) {
             found.push(pid);
         }
     }
@@ -54,10 +59,15 @@ fn an_interrupt_ends_a_run_and_the_next_one_too() {
 /// Not a test by itself: what the next test starts and kills. Alone it does nothing.
 #[test]
 fn child_that_runs_an_endless_program() {
-    let Some(worker) = std::env::var_os(CHILD) else { return };
+    let Some(worker) = std::env::var_os(CHILD) else {
+        return;
+    };
     let world = endless();
     let runner = cnbw_sandbox::SandboxRunner::new(cnbw_sandbox::SandboxSettings {
-        worker: cnbw_sandbox::WorkerProgram { path: worker.into(), args: vec![] },
+        worker: cnbw_sandbox::WorkerProgram {
+            path: worker.into(),
+            args: vec![],
+        },
         ..cnbw_sandbox::SandboxSettings::default()
     });
     let _killed_before = runner.run(&world.invocation(), &mut |_, _| {});
@@ -80,4 +90,50 @@ fn a_killed_parent_leaves_no_worker() {
     child.kill().unwrap();
     child.wait().unwrap();
     wait_until("a worker is left", || workers_of(&name).is_empty());
+}
+
+#[test]
+fn a_worker_has_nothing_but_its_job_and_is_locked_in() {
+    let place = tempfile::TempDir::new().unwrap();
+    let program = place.path().join("worker");
+    std::fs::copy(crate::support::worker().path, &program).unwrap();
+    let name = program.to_string_lossy().into_owned();
+    let world = endless();
+    let runner = cnbw_sandbox::SandboxRunner::new(cnbw_sandbox::SandboxSettings {
+        worker: cnbw_sandbox::WorkerProgram {
+            path: program,
+            args: vec![],
+        },
+        ..cnbw_sandbox::SandboxSettings::default()
+    });
+    let interrupt = runner.interrupt_handle();
+    std::thread::scope(|scope| {
+        scope.spawn(|| world.run_with(&runner));
+        // The one that runs the guest is the one with a thread of that name.
+        let mut guest = None;
+        wait_until("no guest runs", || {
+            guest = workers_of(&name)
+                .into_iter()
+                .find(|pid| has_thread(*pid, "guest"));
+            guest.is_some()
+        });
+        let process = std::path::PathBuf::from(format!("/proc/{}", guest.unwrap()));
+        let read = |path: &str| std::fs::read_to_string(process.join(path)).unwrap();
+        let status = read("status");
+        let environment = read("environ");
+        interrupt.interrupt();
+        for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapInh:\t0000000000000000"] {
+            assert!(status.contains(line), "{status}");
+        }
+        assert_eq!(environment, "");
+    });
+}
+
+fn has_thread(pid: i32, name: &str) -> bool {
+    let Ok(threads) = std::path::Path::new(&format!("/proc/{pid}/task")).read_dir() else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|comm| comm.trim() == name)
+    })
 }

@@ -17,7 +17,10 @@ pub(crate) const BUILDPACK: &str = "/cnb/buildpacks/test/1";
 
 /// The worker that the tests use.
 pub(crate) fn worker() -> WorkerProgram {
-    WorkerProgram { path: PathBuf::from(env!("CARGO_BIN_EXE_cnbw-sandbox-worker")), args: vec![] }
+    WorkerProgram {
+        path: PathBuf::from(env!("CARGO_BIN_EXE_cnbw-sandbox-worker")),
+        args: vec![],
+    }
 }
 
 /// A buildpack, an application and a layers directory.
