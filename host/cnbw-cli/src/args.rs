@@ -13,6 +13,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
     version,
     propagate_version = true,
     disable_help_subcommand = true,
+    after_help = CLI_HELP,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -120,6 +121,11 @@ pub(crate) struct BuildArgs {
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) no_jail: bool,
 }
+
+const CLI_HELP: &str = "\
+cnbw lifecycle PHASE [FLAGS] runs one phase of the Cloud Native Buildpacks lifecycle with the flags
+of the reference lifecycle: analyzer, detector, restorer, builder, exporter, creator, rebaser.
+A link to cnbw with the name of a phase does the same.";
 
 const BUILD_HELP: &str = "\
 A plain name without --publish becomes one file that is both an OCI archive and a Docker archive:

@@ -137,10 +137,7 @@ impl HumanReporter {
 }
 
 impl Events for HumanReporter {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "events are added over time"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "events are added over time")]
     fn emit(&self, event: Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod build;
+mod documentation;
 mod interrupt;
 mod reproducible;
 mod support;
