@@ -195,21 +195,19 @@ fn looks_random(block: &[u8]) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Compresses with a fresh compressor; `false` if the result would not be shorter than the content.
+/// Appends the result of a fresh compressor; `false`, and nothing of use, if it would not be shorter than the content.
 fn deflate(content: &[u8], level: u32, output: &mut Vec<u8>) -> io::Result<bool> {
-    // How much room there is may decide the bytes, so it is the content's length, whatever `output` has.
-    let mut room = vec![0; content.len()];
+    let start = output.len();
+    // How much room there is may decide the bytes, so it is always the content's length.
+    output.resize(start + content.len(), 0);
+    let room = output.get_mut(start..).unwrap_or_default();
     let mut compress = Compress::new(flate2::Compression::new(level), false);
     let status = compress
-        .compress(content, &mut room, FlushCompress::Sync)
+        .compress(content, room, FlushCompress::Sync)
         .map_err(io::Error::other)?;
     let (read, written) = (compress.total_in(), compress.total_out());
-    let whole = status == Status::Ok && read == content.len() as u64 && written < read;
-    if whole {
-        room.truncate(usize::try_from(written).unwrap_or(0));
-        output.extend_from_slice(&room);
-    }
-    Ok(whole)
+    output.truncate(start + usize::try_from(written).unwrap_or(0));
+    Ok(status == Status::Ok && read == content.len() as u64 && written < read)
 }
 
 fn store(content: &[u8], output: &mut Vec<u8>) {
