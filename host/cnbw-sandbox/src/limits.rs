@@ -45,12 +45,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             detect_time: Duration::from_secs(30),
-            build_time: Duration::from_secs(15 * 60),
+            build_time: Duration::from_mins(15),
             memory: GIB,
             output: 16 * MIB,
             output_line: 16 * KIB,
             program_size: 64 * MIB,
-            compile_time: Duration::from_secs(120),
+            compile_time: Duration::from_mins(2),
             compile_memory: 4 * GIB,
             table_elements: 100_000,
             instances: 64,

@@ -222,7 +222,10 @@ impl SandboxRunner {
                 "it took more than {} MiB of memory",
                 self.limits.compile_memory / (1024 * 1024)
             ))),
-            other => Err(other.into_fault()),
+            other @ (Ending::Outcome(_)
+            | Ending::Died { .. }
+            | Ending::Interrupted
+            | Ending::Broken(_)) => Err(other.into_fault()),
         }
     }
 
@@ -328,7 +331,10 @@ impl BuildpackRunner for SandboxRunner {
                 path: program.path,
                 reason: escape(&reason, MAX_REASON_CHARACTERS),
             }),
-            other => Err(other.into_fault()),
+            other @ (Ending::Outcome(_)
+            | Ending::Died { .. }
+            | Ending::Interrupted
+            | Ending::Broken(_)) => Err(other.into_fault()),
         }
     }
 }

@@ -55,9 +55,11 @@ fn links_that_lead_out_or_nowhere_and_special_files_are_refused() {
         .unwrap();
     let (directory, dir) = buildpack(&[]);
     std::os::unix::fs::symlink(&target, directory.path().join("bin/detect")).unwrap();
-    let reason = |fault| match fault {
-        GuestFault::Unloadable { reason, .. } => reason,
-        other => panic!("{other:?}"),
+    let reason = |fault| {
+        let GuestFault::Unloadable { reason, .. } = fault else {
+            panic!("{fault:?}");
+        };
+        reason
     };
     assert_eq!(
         reason(read(&dir).unwrap_err()),

@@ -141,7 +141,7 @@ mod tests {
             (Stream::Stdout, "c\n"),
         ] {
             cap.pass(stream, text.as_bytes(), &mut |stream, bytes| {
-                shown.push((stream, bytes.to_vec()))
+                shown.push((stream, bytes.to_vec()));
             });
         }
         assert_eq!(shown.len(), 4, "{shown:?}");

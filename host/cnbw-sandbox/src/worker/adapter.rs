@@ -52,18 +52,17 @@ fn describe_verbs(mut bytes: Vec<u8>) -> Result<Vec<u8>, String> {
 fn needs_description(bytes: &[u8]) -> wasmparser::Result<bool> {
     let mut imports_files = false;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
-            Payload::ImportSection(imports) => {
-                for import in imports.into_imports() {
-                    let import = import?;
-                    imports_files |=
-                        import.module == FILES_INTERFACE && matches!(import.ty, TypeRef::Func(_));
-                }
+        let payload = payload?;
+        if let Payload::ImportSection(imports) = payload {
+            for import in imports.into_imports() {
+                let import = import?;
+                imports_files |=
+                    import.module == FILES_INTERFACE && matches!(import.ty, TypeRef::Func(_));
             }
-            Payload::CustomSection(section) if section.name().starts_with(TYPE_SECTION) => {
-                return Ok(false);
-            }
-            _ => {}
+        } else if let Payload::CustomSection(section) = payload
+            && section.name().starts_with(TYPE_SECTION)
+        {
+            return Ok(false);
         }
     }
     Ok(imports_files)

@@ -211,16 +211,10 @@ pub(super) struct Limiter {
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {
         let growth = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
-        match self.memory_left.checked_sub(growth) {
-            Some(left) => {
-                self.memory_left = left;
-                Ok(true)
-            }
-            None => {
-                self.refused_memory = true;
-                Ok(false)
-            }
-        }
+        let left = self.memory_left.checked_sub(growth);
+        self.refused_memory |= left.is_none();
+        self.memory_left = left.unwrap_or(self.memory_left);
+        Ok(left.is_some())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> Result<bool> {

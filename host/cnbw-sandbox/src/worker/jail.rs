@@ -141,9 +141,10 @@ mod tests {
     /// alone. What is tried there goes past the engine and its file system, as code that broke out would.
     fn in_jail(test: impl FnOnce(&rustix::fd::OwnedFd, &rustix::fd::OwnedFd) + Send) {
         let (read_only, writable) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        std::fs::File::create(read_only.path().join("file")).unwrap();
-        std::fs::File::create(writable.path().join("file")).unwrap();
         let (read_only_dir, writable_dir) = (open_dir(&read_only), open_dir(&writable));
+        for dir in [&read_only_dir, &writable_dir] {
+            rustix::fs::openat(dir, "file", OFlags::WRONLY | OFlags::CREATE, MODE).unwrap();
+        }
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 rustix::thread::set_no_new_privs(true).unwrap();

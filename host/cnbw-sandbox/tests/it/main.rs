@@ -1,5 +1,10 @@
 //! The sandbox from the outside: guests in WebAssembly text, run by real workers.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test whose world cannot be set up has failed"
+)]
+
 mod ends;
 mod files;
 mod limits;

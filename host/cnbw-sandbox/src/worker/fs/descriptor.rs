@@ -110,11 +110,11 @@ impl View<'_> {
     fn describe(&self, stat: MaybeStat) -> DescriptorStat {
         let (type_, link_count, size) = match &stat {
             None => (DescriptorType::Directory, 1, 0),
-            Some(stat) => match file_type(stat) {
-                // What a directory's own size and links say depends on the disk, not on its content.
-                FileType::Directory => (DescriptorType::Directory, 1, 0),
-                other => (descriptor_type(other), stat.st_nlink, size(stat)),
-            },
+            // What a directory's own size and links say depends on the disk, not on its content.
+            Some(stat) if file_type(stat) == FileType::Directory => {
+                (DescriptorType::Directory, 1, 0)
+            }
+            Some(stat) => (descriptor_type(file_type(stat)), stat.st_nlink, size(stat)),
         };
         let time = Some(self.files.times);
         DescriptorStat {

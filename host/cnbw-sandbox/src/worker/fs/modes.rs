@@ -56,7 +56,12 @@ impl FileSystem {
             if matches!(name, b"." | b"..") {
                 continue;
             }
-            match entry.file_type() {
+            let mut file_type = entry.file_type();
+            if file_type == FileType::Unknown {
+                let stat = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW);
+                file_type = FileType::from_raw_mode(stat.map_err(code)?.st_mode);
+            }
+            match file_type {
                 FileType::Directory => {
                     // `<layer>/bin` is the second name below a layers directory.
                     let is_bin = !is_app && depth == 1 && name == b"bin";
@@ -70,7 +75,13 @@ impl FileSystem {
                     }
                 }
                 FileType::RegularFile => self.settle_file(dir.as_fd(), name, holds_programs)?,
-                _ => {}
+                // Links and special files have no mode that counts.
+                FileType::Unknown
+                | FileType::Symlink
+                | FileType::Fifo
+                | FileType::Socket
+                | FileType::CharacterDevice
+                | FileType::BlockDevice => {}
             }
         }
         Ok(())

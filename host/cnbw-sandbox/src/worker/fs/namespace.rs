@@ -259,7 +259,7 @@ impl FileSystem {
     /// Whether something may be made below a directory, by depth and length of names.
     pub(super) fn check_new_name(&self, entry: &Entry) -> CodeResult<()> {
         let path = entry.parent.child_path(&entry.name);
-        let depth = path.iter().filter(|byte| **byte == b'/').count();
+        let depth = path.split(|byte| *byte == b'/').count() - 1;
         if depth > self.depth || path.len() > MAX_PATH_BYTES {
             return Err(ErrorCode::NameTooLong);
         }
@@ -267,7 +267,7 @@ impl FileSystem {
     }
 
     /// The node of a directory entry that was opened.
-    pub(super) fn child(&self, parent: &Node, name: &[u8], dir: OwnedFd) -> Node {
+    pub(super) fn child(parent: &Node, name: &[u8], dir: OwnedFd) -> Node {
         let path = parent.child_path(name);
         let place = match &parent.place {
             Place::Skeleton => Place::Skeleton,
@@ -300,7 +300,7 @@ impl FileSystem {
             return Err(ErrorCode::NoEntry);
         };
         match rustix::fs::openat(dir, name, WALK, Mode::empty()) {
-            Ok(opened) => Ok(Some(self.child(node, name, opened))),
+            Ok(opened) => Ok(Some(Self::child(node, name, opened))),
             Err(Errno::NOTDIR | Errno::LOOP) => Ok(None),
             Err(errno) => Err(code(errno)),
         }

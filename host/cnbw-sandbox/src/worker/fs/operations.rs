@@ -100,7 +100,7 @@ impl FileSystem {
         }
         match file_type(&stat) {
             FileType::Directory => {
-                let node = self.open_child(&entry)?;
+                let node = Self::open_child(&entry)?;
                 open_directory_node(node, request)
             }
             FileType::RegularFile => {
@@ -111,16 +111,20 @@ impl FileSystem {
             }
             FileType::Symlink => Err(ErrorCode::Loop),
             // A FIFO blocks, a device acts, a socket is a way out: none of them is a buildpack's business.
-            _ => Err(ErrorCode::NotPermitted),
+            FileType::Fifo
+            | FileType::Socket
+            | FileType::CharacterDevice
+            | FileType::BlockDevice
+            | FileType::Unknown => Err(ErrorCode::NotPermitted),
         }
     }
 
-    fn open_child(&self, entry: &Entry) -> CodeResult<Node> {
+    fn open_child(entry: &Entry) -> CodeResult<Node> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = entry_dir(entry)?;
         let opened =
             rustix::fs::openat(dir, entry.name.as_slice(), flags, Mode::empty()).map_err(code)?;
-        Ok(self.child(&entry.parent, &entry.name, opened))
+        Ok(Self::child(&entry.parent, &entry.name, opened))
     }
 
     fn open_file(&self, entry: &Entry, stat: &Stat, request: OpenRequest) -> CodeResult<Opened> {

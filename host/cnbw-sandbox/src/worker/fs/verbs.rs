@@ -10,12 +10,6 @@ use super::error::{CodeResult, code};
 use super::namespace::{Base, Entry, FileSystem, Target};
 use super::operations::{entry_dir, file_type, open_regular, stat_entry};
 
-#[expect(
-    missing_docs,
-    missing_debug_implementations,
-    clippy::pedantic,
-    reason = "generated"
-)]
 mod bindings {
     wasmtime::component::bindgen!({ path: "../../wit", world: "cnbw:buildpack/verbs" });
 }
@@ -124,10 +118,19 @@ fn set_entry_mode(entry: &Entry, file_type: FileType, mode: Mode) -> CodeResult<
                 other => other.map_err(code),
             }
         }
-        _ => Err(ErrorCode::NotPermitted),
+        FileType::Symlink
+        | FileType::Fifo
+        | FileType::Socket
+        | FileType::CharacterDevice
+        | FileType::BlockDevice
+        | FileType::Unknown => Err(ErrorCode::NotPermitted),
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the verbs have fewer words than WASI"
+)]
 fn file_error(code: ErrorCode) -> files::FileError {
     use files::FileError;
     match code {

@@ -35,7 +35,7 @@ pub(super) fn restrict(reachable: &[Reachable<'_>]) -> Result<(), String> {
         RulesetStatus::NotEnforced => {
             Err("this host cannot lock guests in: Landlock is not enforced".to_owned())
         }
-        _ => Ok(()),
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
     }
 }
 
