@@ -92,12 +92,11 @@ async fn a_client_that_takes_nothing_makes_room_for_others() {
             .await
             .unwrap();
         assert!(answer.ends_with(b"small"));
+        let mut given_up = 0;
         for stream in stalled {
-            assert!(
-                read_to_end(stream).await.len() < BIG,
-                "what was given up is not whole"
-            );
+            given_up += usize::from(read_to_end(stream).await.len() < BIG);
         }
+        assert!(given_up > 0, "the slot was one that a stalled client had");
     })
     .await;
 }
