@@ -122,7 +122,8 @@ mod tests {
     fn preconditions_have_the_order_of_the_standard() {
         const NOT_MODIFIED: Option<StatusCode> = Some(StatusCode::NOT_MODIFIED);
         const FAILED: Option<StatusCode> = Some(StatusCode::PRECONDITION_FAILED);
-        let cases: &[(&[(HeaderName, &str)], Option<StatusCode>)] = &[
+        type Case = (&'static [(HeaderName, &'static str)], Option<StatusCode>);
+        let cases: &[Case] = &[
             (&[], None),
             (&[(IF_NONE_MATCH, "\"v1\"")], NOT_MODIFIED),
             (&[(IF_NONE_MATCH, "W/\"v1\"")], NOT_MODIFIED),

@@ -28,44 +28,49 @@ pub(crate) fn parse_range(header: &str, size: u64) -> Requested {
     let Some((first, last)) = range.trim().split_once('-') else {
         return Requested::Whole;
     };
-    match (number(first), number(last)) {
-        (Some(Some(first)), Some(last)) => {
-            if last.is_some_and(|last| last < first) {
-                return Requested::Whole;
-            }
-            let last = last.unwrap_or(u64::MAX).min(size.saturating_sub(1));
-            if first < size {
-                Requested::Part {
-                    start: first,
-                    length: last - first + 1,
-                }
-            } else {
-                Requested::Unsatisfiable
-            }
+    let requested = if first.is_empty() {
+        number(last).map(|length| last_bytes(length, size))
+    } else {
+        let last = if last.is_empty() {
+            Some(u64::MAX)
+        } else {
+            number(last)
+        };
+        number(first)
+            .zip(last)
+            .filter(|(first, last)| first <= last)
+            .map(|(first, last)| bytes_between(first, last, size))
+    };
+    requested.unwrap_or(Requested::Whole)
+}
+
+fn bytes_between(first: u64, last: u64, size: u64) -> Requested {
+    if first < size {
+        Requested::Part {
+            start: first,
+            length: last.min(size - 1) - first + 1,
         }
-        (Some(None), Some(Some(suffix))) => {
-            let length = suffix.min(size);
-            if length > 0 {
-                Requested::Part {
-                    start: size - length,
-                    length,
-                }
-            } else {
-                Requested::Unsatisfiable
-            }
-        }
-        _ => Requested::Whole,
+    } else {
+        Requested::Unsatisfiable
     }
 }
 
-/// Reads a number: `Some(None)` if there is none, `None` if it is no number. One that is too large for 64 bits is
-/// beyond the end of any file.
-fn number(text: &str) -> Option<Option<u64>> {
-    if text.is_empty() {
-        return Some(None);
+fn last_bytes(length: u64, size: u64) -> Requested {
+    let length = length.min(size);
+    if length > 0 {
+        Requested::Part {
+            start: size - length,
+            length,
+        }
+    } else {
+        Requested::Unsatisfiable
     }
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| Some(text.parse().unwrap_or(u64::MAX)))
+}
+
+/// Reads a number. One that is too large for 64 bits is beyond the end of any file.
+fn number(text: &str) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -125,17 +125,16 @@ impl Site {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&open.version)
             .cloned();
-        let tag = match known {
-            Some(tag) => tag,
-            None => {
-                let tag: Arc<str> = hash_content(&mut open.file)?.into();
-                let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
-                if tags.len() >= MAX_TAGS {
-                    tags.clear();
-                }
-                tags.insert(open.version.clone(), Arc::clone(&tag));
-                tag
+        let tag = if let Some(tag) = known {
+            tag
+        } else {
+            let tag: Arc<str> = hash_content(&mut open.file)?.into();
+            let mut tags = self.tags.lock().unwrap_or_else(PoisonError::into_inner);
+            if tags.len() >= MAX_TAGS {
+                tags.clear();
             }
+            tags.insert(open.version.clone(), Arc::clone(&tag));
+            tag
         };
         Ok(Validators::new(tag.to_string(), open.modified))
     }
