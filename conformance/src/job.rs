@@ -77,7 +77,7 @@ fn run_case(job: &Job) -> Result<Verdict> {
         run_layers,
     };
     world::enter(job)?;
-    world::furnish(&case, &names)?;
+    world::furnish(&case, &job.programs, &names)?;
 
     let observer = Observer {
         case: &case,

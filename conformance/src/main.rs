@@ -26,6 +26,7 @@ mod phase;
 mod report;
 mod run;
 mod run_images;
+mod scripts;
 mod tar;
 mod tree;
 mod world;

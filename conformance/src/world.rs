@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::case::{Buildpack, Case, Entry};
 use crate::job::Job;
 use crate::names::Names;
-use crate::ops;
 use crate::tree::{self, CNB};
+use crate::{ops, scripts};
 
 /// The programs under test, by their places outside of the world.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -69,7 +69,8 @@ pub(crate) fn enter(job: &Job) -> Result<()> {
     Ok(())
 }
 
-const FIXTURE: &str = ".fixture";
+/// Where the fixture is in the world.
+pub(crate) const FIXTURE: &str = ".fixture";
 
 fn lend_system(root: &Path) -> Result<()> {
     for name in LENT {
@@ -190,7 +191,7 @@ fn lend_programs(root: &Path, programs: &Programs) -> Result<()> {
 }
 
 /// Fills the entered root with what every case has and what this one adds.
-pub(crate) fn furnish(case: &Case, names: &Names) -> Result<()> {
+pub(crate) fn furnish(case: &Case, programs: &Programs, names: &Names) -> Result<()> {
     let root = Path::new("/");
     for name in ["layers", "workspace", "platform", "cache", "out"] {
         tree::make_directories(&root.join(name), CNB)?;
@@ -228,7 +229,10 @@ pub(crate) fn furnish(case: &Case, names: &Names) -> Result<()> {
     ];
     for (base, entries) in groups {
         for entry in entries {
-            tree::make(base, entry, CNB, names)?;
+            match (programs, scripts::exit_code(entry)) {
+                (Programs::Ours { .. }, Some(code)) => scripts::make(base, entry, code, names)?,
+                _ => tree::make(base, entry, CNB, names)?,
+            }
         }
     }
     Ok(())
