@@ -13,12 +13,18 @@ pub(crate) fn show(error: &dyn Error, hint: Option<&str>, color: bool) -> String
         ("", "")
     };
     let mut text = format!("{red}error:{plain} {}", one_line(&error.to_string()));
+    let mut shown = one_line(&error.to_string());
     let mut cause = error.source();
     // A chain longer than this is a loop.
     for _ in 0..32 {
         let Some(source) = cause else { break };
-        // Writing to a String cannot fail.
-        write!(text, "\n  caused by: {}", one_line(&source.to_string())).ok();
+        let line = one_line(&source.to_string());
+        // What an error of another system repeats from its cause is said once.
+        if !shown.ends_with(&line) {
+            // Writing to a String cannot fail.
+            write!(text, "\n  caused by: {line}").ok();
+        }
+        shown = line;
         cause = source.source();
     }
     if let Some(hint) = hint {
@@ -40,6 +46,21 @@ mod tests {
     struct Outer {
         name: &'static str,
         source: std::io::Error,
+    }
+
+    #[test]
+    fn a_cause_that_the_error_quotes_is_not_repeated() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot send: {reason}")]
+        struct Quoting {
+            reason: String,
+            source: std::io::Error,
+        }
+        let error = Quoting {
+            reason: "no route".to_owned(),
+            source: std::io::Error::other("no route"),
+        };
+        assert_eq!(show(&error, None, false), "error: cannot send: no route");
     }
 
     #[test]
