@@ -26,6 +26,8 @@ mod structure;
 mod test;
 mod tools;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser, Debug)]
@@ -51,13 +53,18 @@ enum Task {
     Bench(bench::BenchArgs),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().task {
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
         Task::Test(args) => test::run(&args),
         Task::Check => structure::check(),
         Task::Demo(args) => demo::run(&args),
         Task::Conformance(args) => conformance::run(&args),
         Task::Coverage(args) => conformance::coverage(&args),
         Task::Bench(args) => bench::run(&args),
+    };
+    if let Err(error) = done {
+        println!("error: {error:#}");
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

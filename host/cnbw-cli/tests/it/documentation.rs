@@ -1,5 +1,6 @@
 //! What the manual says about the command line is what the command line says.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::support::Place;
@@ -19,10 +20,8 @@ fn the_manual_holds_the_help_texts() {
             .collect::<Vec<_>>()
             .join(" ");
         let text: Vec<&str> = ended.stdout.lines().map(str::trim_end).collect();
-        page.push_str(&format!(
-            "\n## `{title}`\n\n```text\n{}\n```\n",
-            text.join("\n").trim_end()
-        ));
+        let text = text.join("\n");
+        write!(page, "\n## `{title}`\n\n```text\n{}\n```\n", text.trim_end()).unwrap();
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/reference/cli.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
