@@ -21,7 +21,12 @@ fn the_manual_holds_the_help_texts() {
             .join(" ");
         let text: Vec<&str> = ended.stdout.lines().map(str::trim_end).collect();
         let text = text.join("\n");
-        write!(page, "\n## `{title}`\n\n```text\n{}\n```\n", text.trim_end()).unwrap();
+        write!(
+            page,
+            "\n## `{title}`\n\n```text\n{}\n```\n",
+            text.trim_end()
+        )
+        .unwrap();
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/src/reference/cli.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
