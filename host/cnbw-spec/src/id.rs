@@ -293,6 +293,7 @@ mod tests {
         );
     }
 
+    // shows: buildpack-descriptor-009
     #[test]
     fn ids_that_would_lead_elsewhere_are_refused() {
         let long = "a".repeat(MAX_NAME_BYTES + 1);
@@ -326,6 +327,7 @@ mod tests {
         );
     }
 
+    // shows: buildpack-descriptor-008
     #[test]
     fn the_characters_of_the_specification_are_checked_on_request() {
         for (text, is_allowed) in [("io.x/y-z.1", true), ("foo_bar", false), ("foo bar", false)] {

@@ -365,6 +365,7 @@ mod tests {
         assert!(project.metadata.is_some());
     }
 
+    // shows: project-001
     #[test]
     fn schema_0_3_knows_execution_environments() {
         let text = "[_]\nschema-version = \"0.3\"\n[[io.buildpacks.build.env]]\nname = \"N\"\nexec-env = [\"test\"]";
@@ -383,6 +384,7 @@ mod tests {
         );
     }
 
+    // shows: project-008
     #[test]
     fn the_misspelt_key_counts_only_without_the_right_one() {
         let old = "[[io.buildpacks.env.build]]\nname = \"OLD\"\n";
@@ -398,6 +400,7 @@ mod tests {
         }
     }
 
+    // shows: project-004, project-011
     #[test]
     fn contradictions_are_refused() {
         let cases = [

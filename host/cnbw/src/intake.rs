@@ -431,6 +431,7 @@ mod tests {
         .unwrap();
     }
 
+    // shows: project-002
     #[test]
     fn excluded_files_are_left_out_and_included_ones_alone_are_taken() {
         let files = ["a.md", "src/a.rs", "node_modules/x/y.js", "docs/only.md"];
