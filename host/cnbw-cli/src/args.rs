@@ -51,6 +51,48 @@ pub(crate) enum Command {
     /// Check images.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Put new run images below applications, without touching their layers.
+    Rebase(RebaseArgs),
+    /// Look after what builds left for the next ones.
+    #[command(subcommand)]
+    Cache(CacheCommand),
+}
+
+/// What `cnbw rebase` takes.
+#[derive(Debug, Args)]
+pub(crate) struct RebaseArgs {
+    /// Images to rebase: `docker://NAME` or a plain name in a registry, `oci:DIR[:TAG]`.
+    #[arg(required_unless_present = "all_from")]
+    pub(crate) images: Vec<String>,
+    /// A file with further images, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) all_from: Option<PathBuf>,
+    /// The new run image; else the one that each image's label names.
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) run_image: Option<String>,
+    /// Go on with a warning where the images do not fit together.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// How many images are rebased at once.
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(crate) jobs: std::num::NonZeroUsize,
+    /// A file to which a line of JSON is added for each image. Images that it says are done are left out.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List the caches, the least recently used first.
+    Ls,
+    /// Remove the least recently used caches until the rest fits.
+    Prune {
+        /// How many bytes may stay.
+        #[arg(long, value_name = "BYTES", default_value_t = 0)]
+        max_size: u64,
+    },
+    /// Recompute the digest of every cached layer.
+    Verify,
 }
 
 /// What `cnbw build` takes.

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use cnbw::{BuildError, BuildpackError};
 use cnbw_lifecycle::build::BuildError as LifecycleBuildError;
+use cnbw_lifecycle::cache::CacheError;
 use cnbw_lifecycle::detect::DetectError;
 use cnbw_lifecycle::ports::GuestFault;
+use cnbw_lifecycle::rebase::RebaseError;
+use cnbw_lifecycle::run_image::SelectError;
 use cnbw_oci::descriptor::PlatformError;
 use cnbw_oci::image::{StoreError, StoreErrorKind};
 use cnbw_oci::reference::ReferenceError;
@@ -61,6 +64,16 @@ pub(crate) enum CliError {
     NoImage { name: String },
     #[error("`{}` is not valid: {} found", name.escape_debug(), count(*faults))]
     Invalid { name: String, faults: usize },
+    #[error("{failed} of {total} images are not rebased")]
+    NotRebased { failed: usize, total: usize },
+    #[error(transparent)]
+    Rebase(#[from] RebaseError),
+    #[error(transparent)]
+    RunImage(#[from] SelectError),
+    #[error("`{}` cannot be changed in its place: only images in registries and layouts can", name.escape_debug())]
+    NotInPlace { name: String },
+    #[error(transparent)]
+    Cache(#[from] CacheError),
 }
 
 fn count(faults: usize) -> String {
@@ -85,7 +98,9 @@ impl CliError {
             | Self::Variable(_)
             | Self::Workspace { .. }
             | Self::SourceDateEpoch { .. }
+            | Self::NotInPlace { .. }
             | Self::TagElsewhere { .. } => exit::INVALID_ARGS,
+            Self::NotRebased { .. } | Self::Rebase(_) | Self::RunImage(_) => exit::REBASE,
             Self::Build(BuildError::Interrupted) => INTERRUPTED,
             Self::Build(error) => error.exit_code(),
             Self::Path(_)
@@ -95,6 +110,7 @@ impl CliError {
             | Self::Output { .. }
             | Self::Store(_)
             | Self::NoImage { .. }
+            | Self::Cache(_)
             | Self::Invalid { .. } => exit::FAILED,
         }
     }

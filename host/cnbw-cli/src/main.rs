@@ -5,6 +5,7 @@
 
 mod args;
 mod build;
+mod cache;
 mod descriptor;
 mod environment;
 mod error;
@@ -12,6 +13,7 @@ mod image;
 mod interrupts;
 mod lifecycle;
 mod places;
+mod rebase;
 mod report;
 mod variables;
 
@@ -44,5 +46,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Build(args) => build::run(&args, cli.output),
         Command::Image(command) => image::run(&command, cli.output),
+        Command::Rebase(args) => rebase::run(&args, cli.output),
+        Command::Cache(command) => cache::run(&command, cli.output),
     }
 }

@@ -17,7 +17,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use cnbw::{BuildReport, Destination, RunImage};
 use cnbw_oci::archive::{ArchiveFormat, ArchiveOptions, ArchiveSink, ArchiveSource};
-use cnbw_oci::image::{ImageSource, IndexSink};
+use cnbw_oci::image::{ImageSink, ImageSource, IndexSink};
 use cnbw_oci::reference::ImageName;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -66,6 +66,39 @@ pub(crate) fn find(name: &str, registries: &Registries) -> Result<Found, CliErro
             public: false,
         },
     })
+}
+
+/// An image that is read and written under one name.
+pub(crate) struct Place {
+    pub(crate) source: Arc<dyn ImageSource>,
+    pub(crate) sink: Arc<dyn ImageSink>,
+    /// Its name in that place.
+    pub(crate) name: String,
+}
+
+/// Where a name leads, if images can be changed there.
+pub(crate) fn place(name: &str, registries: &Registries) -> Result<Place, CliError> {
+    let parsed: ImageName = name.parse()?;
+    match parsed {
+        ImageName::Registry(reference) => Ok(Place {
+            source: registries.client()?,
+            sink: registries.client()?,
+            name: reference.to_string(),
+        }),
+        ImageName::Layout { path, tag } => {
+            let layout = Arc::new(LazyLayout::new(path));
+            Ok(Place {
+                source: layout.clone(),
+                sink: layout,
+                name: tag.unwrap_or_else(|| "latest".to_owned()),
+            })
+        }
+        ImageName::OciArchive { .. } | ImageName::DockerArchive { .. } => {
+            Err(CliError::NotInPlace {
+                name: name.to_owned(),
+            })
+        }
+    }
 }
 
 /// The run image of a build.
@@ -338,6 +371,12 @@ pub(crate) fn build_cache(destination: &Destination, clear: bool) -> Option<Dir>
         std::fs::remove_dir_all(&path).ok();
     }
     private_directory(&path)
+}
+
+/// The directory with the caches of all images; `None` if there is none yet.
+pub(crate) fn layer_caches() -> Option<Dir> {
+    let path = environment::cache_home()?.join("layers");
+    Dir::open_ambient_dir(path, ambient_authority()).ok()
 }
 
 fn private_directory(path: &Path) -> Option<Dir> {

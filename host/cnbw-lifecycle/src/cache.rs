@@ -13,10 +13,12 @@ use cnbw_spec::labels::BuildpackLayers;
 
 mod directory;
 mod image;
+mod inventory;
 mod metadata;
 
 pub use directory::DirectoryCache;
 pub use image::ImageCache;
+pub use inventory::{CacheEntry, list_caches, prune_caches, verify_cache};
 
 /// What a cache says of itself.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -32,8 +32,9 @@ pub struct RebaseRequest<'a> {
     pub app: &'a Image,
     /// The new run image.
     pub run_image: &'a Image,
-    /// Name of the new run image, as given or as chosen among mirrors.
-    pub run_image_name: &'a str,
+    /// Name of the new run image, as given or as chosen among mirrors. `None` for a local file, whose name says nothing
+    /// to others: it is neither compared with the names that the application knows nor written down.
+    pub run_image_name: Option<&'a str>,
     /// What identifies the new run image in the label.
     pub run_image_reference: &'a str,
     /// Goes on with a warning where a check fails.
@@ -125,13 +126,16 @@ pub fn rebase(
     let top_layer = top_layer.ok_or(RebaseError::EmptyRunImage)?;
     metadata.set_run_image("topLayer", &top_layer.to_string());
     metadata.set_run_image("reference", request.run_image_reference);
-    if request.platform_api >= PlatformApi::V0_12 && !metadata.names(request.run_image_name) {
+    let has_names = request.platform_api >= PlatformApi::V0_12;
+    if let Some(name) = request.run_image_name.filter(|_| has_names)
+        && !metadata.names(name)
+    {
         let refusal = RebaseError::UnknownRunImage {
-            name: request.run_image_name.to_owned(),
+            name: name.to_owned(),
             known: metadata.known(),
         };
         force(request, refusal, events)?;
-        metadata.rename(request.run_image_name);
+        metadata.rename(name);
     }
 
     let family = request.app.manifest.family();

@@ -36,7 +36,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
         platform_api: inputs.platform_api,
         app: &app,
         run_image: &run_image,
-        run_image_name: &inputs.run_image,
+        run_image_name: Some(&inputs.run_image),
         run_image_reference: &identify(&run_image, stores.identity()),
         force: inputs.force,
         names: &names,

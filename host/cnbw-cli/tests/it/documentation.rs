@@ -10,7 +10,17 @@ fn the_manual_holds_the_help_texts() {
     let place = Place::empty();
     let mut page =
         "# Command line\n\nThe help texts of the command, as it prints them.\n".to_owned();
-    for words in [&[][..], &["build"], &["image"], &["image", "validate"]] {
+    for words in [
+        &[][..],
+        &["build"],
+        &["image"],
+        &["image", "validate"],
+        &["rebase"],
+        &["cache"],
+        &["cache", "ls"],
+        &["cache", "prune"],
+        &["cache", "verify"],
+    ] {
         let ended = place.cnbw(&[words, &["--help"]].concat());
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let title = ["cnbw"]

@@ -18,7 +18,7 @@ use super::metadata::{self, METADATA};
 use super::{Cache, CacheError, CacheMetadata, CachedLayer};
 use crate::files;
 
-const COMMITTED: &str = "committed";
+pub(super) const COMMITTED: &str = "committed";
 const STAGING: &str = "staging";
 const BACKUP: &str = "committed-backup";
 
@@ -96,10 +96,7 @@ impl Cache for DirectoryCache {
     }
 
     fn metadata(&self) -> Result<CacheMetadata, CacheError> {
-        let content = files::read_capped(&self.committed, METADATA, METADATA_CAP)
-            .map_err(io_error("read", METADATA))?;
-        let text = content.and_then(|content| String::from_utf8(content).ok());
-        Ok(text.map_or_else(CacheMetadata::default, |text| metadata::parse(&text)))
+        read_metadata(&self.committed)
     }
 
     fn open_layer(&self, diff_id: &DiffId) -> Result<CachedLayer, CacheError> {
@@ -152,6 +149,14 @@ impl Cache for DirectoryCache {
     }
 }
 
+/// What a directory with layers says of itself.
+pub(super) fn read_metadata(committed: &Dir) -> Result<CacheMetadata, CacheError> {
+    let content = files::read_capped(committed, METADATA, METADATA_CAP)
+        .map_err(io_error("read", METADATA))?;
+    let text = content.and_then(|content| String::from_utf8(content).ok());
+    Ok(text.map_or_else(CacheMetadata::default, |text| metadata::parse(&text)))
+}
+
 /// Lets the staging directory become the one in use. There is a moment without any; `repair` knows it.
 fn commit(dir: &Dir) -> io::Result<()> {
     files::remove(dir, BACKUP)?;
@@ -183,7 +188,7 @@ fn repair(dir: &Dir) -> io::Result<Dir> {
 }
 
 /// Waits until no other build changes the cache. The lock ends with the descriptor, so a killed build leaves none.
-fn lock(dir: &Dir) -> Result<OwnedFd, CacheError> {
+pub(super) fn lock(dir: &Dir) -> Result<OwnedFd, CacheError> {
     let lock = || -> io::Result<OwnedFd> {
         let descriptor = files::descriptor(dir)?;
         rustix::fs::flock(&descriptor, FlockOperation::LockExclusive)?;

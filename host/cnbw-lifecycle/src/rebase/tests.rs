@@ -36,7 +36,7 @@ impl World {
             platform_api: PlatformApi::V0_15,
             app: &app,
             run_image: run,
-            run_image_name: name,
+            run_image_name: Some(name).filter(|name| !name.is_empty()),
             run_image_reference: "r.io/run@sha256:1",
             force: forced,
             names: &["new".to_owned()],
@@ -166,6 +166,15 @@ fn images_of_stack_times_are_compared_by_stack_and_mixins() {
     ] {
         assert_eq!(is_of_stack_times(api), old, "{api:?}");
     }
+}
+
+#[test]
+fn a_local_run_image_is_neither_compared_by_name_nor_named() {
+    let world = World::new("");
+    let run = world.store.add_run_image("run", &["new"], RUN);
+    let image = world.rebase(&run, "", false).unwrap();
+    let names = run_image_names(&image.config, PlatformApi::V0_15).unwrap();
+    assert_eq!(names.image.as_deref(), Some("r.io/run"));
 }
 
 // shows: rebase-017
