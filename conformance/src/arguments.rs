@@ -28,8 +28,8 @@ pub(crate) struct RunArguments {
     /// own.
     #[arg(long, value_name = "FILE")]
     pub(crate) run_images: Option<PathBuf>,
-    /// Tests the phase programs in this directory instead of cnbw.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["bin", "launcher"])]
+    /// Tests the phase programs in this directory instead of cnbw, whatever the next two say.
+    #[arg(long, value_name = "DIR")]
     pub(crate) lifecycle: Option<PathBuf>,
     /// The cnbw program. The one beside this program unless given.
     #[arg(long, value_name = "FILE")]

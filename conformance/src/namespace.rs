@@ -2,8 +2,6 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::Result;
-
 /// The `unshare` program with the arguments that work on this machine.
 #[derive(Debug)]
 pub(crate) struct Namespace {
@@ -55,13 +53,13 @@ impl Namespace {
         ))
     }
 
-    /// This program, to be started in a new namespace.
-    pub(crate) fn command(&self) -> Result<Command> {
+    /// This program, to be started in a new namespace: the very file that runs, even if a build has replaced it.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new("unshare");
         command
             .args(self.arguments)
             .arg("--")
-            .arg(std::env::current_exe()?);
-        Ok(command)
+            .arg(format!("/proc/{}/exe", std::process::id()));
+        command
     }
 }

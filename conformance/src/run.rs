@@ -225,7 +225,7 @@ fn known_failing() -> Result<BTreeMap<String, String>> {
 /// Runs a case in a process and namespace of its own.
 fn run_apart(namespace: &Namespace, job: &Job) -> Result<Verdict> {
     let mut child = namespace
-        .command()?
+        .command()
         .arg("case")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
