@@ -17,6 +17,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest as _, Sha256};
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// Architectures of images, and the targets of the programs in them.
@@ -131,10 +133,15 @@ fn static_site(root: &Path, target: &Path, out: &Path) -> Result<Vec<(String, Pa
             ],
         )?;
         let built = target.join(triple).join("server/static-site-server");
-        files.push((
-            format!("server/{architecture}"),
-            keep(&built, out, &format!("server-{architecture}"))?,
-        ));
+        let server = keep(&built, out, &format!("server-{architecture}"))?;
+        // The guest would need most of its time to find this out by itself.
+        let digest = out.join(format!("server-{architecture}.sha256"));
+        let hex = Sha256::digest(fs::read(&server)?)
+            .iter()
+            .fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        fs::write(&digest, hex)?;
+        files.push((format!("server/{architecture}"), server));
+        files.push((format!("server/{architecture}.sha256"), digest));
     }
     Ok(files)
 }

@@ -43,10 +43,10 @@ pub fn build(inputs: &BuildInputs<'_>, log: &mut dyn Write) -> Result<(), BuildE
     let web_root = find_web_root(inputs.app, inputs.configured_web_root)?;
     let server = layer::read_server(inputs.buildpack, inputs.architecture)?;
     let layer_inputs = LayerInputs {
-        server_sha256: layer::sha256_hex(&server),
+        server_sha256: server.sha256.clone(),
         web_root,
     };
-    let written = layer::write_layer(inputs.layers, &layer_inputs, &server)?;
+    let written = layer::write_layer(inputs.layers, &layer_inputs, &server.program)?;
     layer::write(
         &inputs.layers.join("launch.toml"),
         launch_document().as_bytes(),
@@ -84,6 +84,7 @@ mod tests {
             ["app", "layers", "buildpack"].map(|name| root.path().join(name));
         layer::write(&app.join("public/index.html"), b"hello").unwrap();
         layer::write(&buildpack.join("server/arm64"), b"\x7fELF").unwrap();
+        layer::write(&buildpack.join("server/arm64.sha256"), &[b'a'; 64]).unwrap();
         let inputs = BuildInputs {
             app: &app,
             configured_web_root: None,

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
 use crate::PathError;
@@ -22,6 +21,9 @@ pub enum LayerError {
         "no file server for the architecture `{0}`; there is one for `amd64` and one for `arm64`"
     )]
     UnknownArchitecture(String),
+    /// The buildpack is damaged.
+    #[error("`server/{0}.sha256` holds no SHA-256 in hexadecimal; the buildpack is damaged")]
+    Digest(String),
     /// A file could not be read or written.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -65,26 +67,31 @@ impl LayerInputs {
     }
 }
 
+/// The server program for an architecture.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) program: Vec<u8>,
+    /// Its SHA-256, in hexadecimal, as it was recorded when the buildpack was made.
+    pub(crate) sha256: String,
+}
+
 /// Reads the server program for an architecture out of the buildpack directory.
-pub(crate) fn read_server(buildpack: &Path, architecture: &str) -> Result<Vec<u8>, LayerError> {
+pub(crate) fn read_server(buildpack: &Path, architecture: &str) -> Result<Server, LayerError> {
     if !matches!(architecture, "amd64" | "arm64") {
         return Err(LayerError::UnknownArchitecture(
             architecture.escape_debug().to_string(),
         ));
     }
     let path = buildpack.join("server").join(architecture);
-    Ok(std::fs::read(&path).map_err(PathError::at("read the file server", &path))?)
-}
-
-/// Returns the SHA-256 of bytes, in hexadecimal.
-pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes)
-        .iter()
-        .fold(String::new(), |mut text, byte| {
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        })
+    let program = std::fs::read(&path).map_err(PathError::at("read the file server", &path))?;
+    let path = path.with_added_extension("sha256");
+    let sha256 = std::fs::read_to_string(&path)
+        .map_err(PathError::at("read the file server's digest", &path))?;
+    let is_digest = sha256.len() == 64 && sha256.bytes().all(|it| it.is_ascii_hexdigit());
+    if !is_digest {
+        return Err(LayerError::Digest(architecture.to_owned()));
+    }
+    Ok(Server { program, sha256 })
 }
 
 /// Writes the layer below `layers`, unless the previous image already has it; tells whether it was written.
@@ -157,17 +164,27 @@ mod tests {
 
     fn inputs(web_root: &str) -> LayerInputs {
         LayerInputs {
-            server_sha256: sha256_hex(b"server"),
+            server_sha256: "5".repeat(64),
             web_root: web_root.to_owned(),
         }
     }
 
     #[test]
-    fn a_digest_is_the_published_one() {
-        assert_eq!(
-            sha256_hex(b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+    fn a_server_comes_with_its_digest_or_not_at_all() {
+        let buildpack = tempfile::tempdir().unwrap();
+        write(&buildpack.path().join("server/amd64"), b"\x7fELF").unwrap();
+        let error = read_server(buildpack.path(), "amd64").unwrap_err();
+        assert!(matches!(error, LayerError::Path(_)), "{error}");
+        let digest = buildpack.path().join("server/amd64.sha256");
+        for damaged in [&b""[..], b"abc", &[b'g'; 64], &[b'a'; 65]] {
+            write(&digest, damaged).unwrap();
+            let error = read_server(buildpack.path(), "amd64").unwrap_err();
+            assert!(matches!(error, LayerError::Digest(_)), "{error}");
+        }
+        write(&digest, &[b'a'; 64]).unwrap();
+        let server = read_server(buildpack.path(), "amd64").unwrap();
+        assert_eq!(server.program, b"\x7fELF");
+        assert_eq!(server.sha256, "a".repeat(64));
     }
 
     #[test]
