@@ -100,6 +100,7 @@ fn build(args: &BuildArgs, events: &HumanReporter) -> Result<BuildReport, CliErr
         compile_cache: places::compile_cache(),
         ..SandboxSettings::default()
     });
+    runner.warm_up();
     let temp = places::scratch()?;
     let scratch_dir = open_dir(temp.path())?;
     let scratch = Scratch::new(temp);

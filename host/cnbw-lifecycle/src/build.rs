@@ -28,7 +28,7 @@ use cnbw_spec::plan::Plan;
 use crate::buildpacks::{Buildpacks, ModuleError, ModuleKind, load_buildpack, module_api};
 use crate::event::Event;
 use crate::guest_tree::{GuestTree, GuestTreeError};
-use crate::ports::{BuildpackRunner, Events, GuestFault};
+use crate::ports::{BuildpackRunner, Events, GuestFault, Outlook, Program};
 use crate::programs::{EnvironmentError, GuestDirectory, Programs, Variables};
 
 /// What building is given.
@@ -229,6 +229,11 @@ pub fn build(
     // What an earlier build collected says nothing about this one.
     remove(&request.layers.dir, "sbom")
         .map_err(|source| request.failed("remove", "sbom", source))?;
+    runner.expect(&Outlook {
+        program: Program::Build,
+        runs: request.group.group.len(),
+        shared: Vec::new(),
+    });
     let mut state = State::new(request);
     for element in &request.group.group {
         state.build_one(element, runner, events)?;

@@ -64,6 +64,13 @@ impl Buildpacks {
         self.single.insert(buildpack, dir);
     }
 
+    /// The directories in which all modules lie.
+    pub(crate) fn directories(&self) -> impl Iterator<Item = &Arc<Dir>> {
+        self.single
+            .values()
+            .chain(self.many.iter().map(|(dir, _)| dir))
+    }
+
     /// Adds a directory laid out like `/cnb/buildpacks`: `<escaped id>/<version>`.
     ///
     /// `guest_path` is where programs see that directory.

@@ -11,6 +11,7 @@ mod program;
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 
 use cnbw_spec::api::PlatformApi;
 use cnbw_spec::exit;
@@ -22,7 +23,7 @@ use cnbw_spec::system::System;
 
 use crate::buildpacks::{Buildpacks, ModuleError};
 use crate::order::{self, Element, ExpansionLimits, Item, OrderError, Verdict};
-use crate::ports::{BuildpackRunner, Events, GuestFault};
+use crate::ports::{Access, BuildpackRunner, Events, GuestFault, Outlook, Program};
 use crate::programs::Programs;
 use crate::resolve::{ResolveError, WorkLimit};
 
@@ -145,6 +146,7 @@ pub fn detect(
     let order = order::complete(request.order, system);
     let mut components = components::Components::new(request);
     verify(&order, &mut components)?;
+    runner.expect(&outlook(request, &order));
     let mut log = log::Log::default();
     let mut attempts = attempt::Attempts::new(request, runner, components, &mut log);
     let verdict = order::expand(order, request.limits.expansion, &mut attempts);
@@ -155,6 +157,27 @@ pub fn detect(
     });
     log.tell(events, verdict.is_err());
     verdict
+}
+
+/// What detection is going to run: at most so many programs at once, in directories that are known before any
+/// group is tried.
+fn outlook(request: &DetectRequest<'_>, order: &[Vec<Item>]) -> Outlook {
+    let programs = request.programs;
+    let read = [&programs.app.dir]
+        .into_iter()
+        .chain(&programs.platform)
+        .chain(request.buildpacks.directories())
+        .chain(request.extensions.directories());
+    let mut shared: Vec<_> = read
+        .map(|dir| (Arc::clone(dir), Access::ReadOnly))
+        .collect();
+    shared.push((Arc::clone(&programs.scratch), Access::ReadWrite));
+    let elements: usize = order.iter().map(Vec::len).sum();
+    Outlook {
+        program: Program::Detect,
+        runs: elements.min(request.workers),
+        shared,
+    }
 }
 
 /// Looks up everything that the order names itself, also in groups that may never be tried.

@@ -59,6 +59,18 @@ pub struct Invocation {
     pub mounts: Vec<Mount>,
 }
 
+/// What a phase is about to run.
+#[derive(Clone, Debug)]
+pub struct Outlook {
+    /// Which programs.
+    pub program: Program,
+    /// How many runs at most.
+    pub runs: usize,
+    /// For detect programs: directories in or below which all mounts of these runs lie. The phase may be served
+    /// by processes that can reach all of them, while each program sees its own mounts only.
+    pub shared: Vec<(Arc<Dir>, Access)>,
+}
+
 /// One of a program's output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -144,6 +156,9 @@ impl GuestFault {
 
 /// Runs buildpack programs. Implemented by the sandbox, and by closures in tests.
 pub trait BuildpackRunner: Sync {
+    /// Is told what a phase is about to run, so that it can get ready. No result depends on it.
+    fn expect(&self, _outlook: &Outlook) {}
+
     /// Runs a program to its end and returns its exit status.
     ///
     /// May be called from several threads at once.

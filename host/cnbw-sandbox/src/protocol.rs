@@ -28,6 +28,7 @@ const JOB: u8 = 1;
 const STDOUT: u8 = 2;
 const STDERR: u8 = 3;
 const OUTCOME: u8 = 4;
+const START: u8 = 5;
 
 /// A conversation that broke the rules, or broke off.
 #[derive(Debug, thiserror::Error)]
@@ -57,13 +58,14 @@ pub(crate) enum ProtocolError {
     Socket(#[source] rustix::io::Errno),
 }
 
-/// What a worker is asked to do. It does one job and ends.
+/// What a worker is asked to do.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
-    /// How many descriptors follow.
+    /// How many descriptors follow: those of the task, then those of the reach.
     pub(crate) descriptors: usize,
-    /// Whether the worker locks itself in before it looks at any guest byte.
-    pub(crate) jailed: bool,
+    /// Directories that this job and all later ones of the worker may use, and whether they may write there.
+    /// Counts in the first job, which closes the jail. If it is empty, the mounts of that job are all.
+    pub(crate) reach: Vec<bool>,
     /// What to do.
     pub(crate) task: Task,
 }
@@ -159,6 +161,29 @@ pub(crate) enum Reply {
     Stderr(Vec<u8>),
     /// The last message.
     Outcome(Outcome),
+}
+
+/// Tells a new worker whether it locks itself in, ahead of its first job: what can be made ready before the
+/// job is known then is.
+pub(crate) fn send_start(socket: BorrowedFd<'_>, jailed: bool) -> Result<(), ProtocolError> {
+    send_frame(socket, START, &[u8::from(jailed)])
+}
+
+/// Receives whether to lock oneself in.
+pub(crate) fn receive_start(socket: BorrowedFd<'_>) -> Result<bool, ProtocolError> {
+    let mut header = [0; HEADER_BYTES];
+    receive_exact(socket, &mut header)?;
+    let (kind, length) = parse_header(header);
+    if kind != START {
+        return Err(ProtocolError::Kind(kind));
+    }
+    if length != 1 {
+        return Err(ProtocolError::TooLarge(length));
+    }
+    let mut jailed = [0];
+    receive_exact(socket, &mut jailed)?;
+    // Whatever is not a clear no is a yes.
+    Ok(jailed != [0])
 }
 
 /// Sends a job with its descriptors. Blocks until the worker has taken it.
@@ -374,7 +399,7 @@ mod tests {
             .collect();
         let job = Job {
             descriptors: files.len(),
-            jailed: true,
+            reach: Vec::new(),
             task: Task::Compile(CompileTask {
                 cpu_seconds: 1,
                 memory: 2,
@@ -396,7 +421,7 @@ mod tests {
         let (parent, worker) = pair();
         let job = Job {
             descriptors: 2,
-            jailed: true,
+            reach: Vec::new(),
             task: Task::Compile(CompileTask {
                 cpu_seconds: 1,
                 memory: 2,
@@ -408,6 +433,23 @@ mod tests {
             error,
             ProtocolError::Descriptors { got: 1, wanted: 2 }
         ));
+    }
+
+    #[test]
+    fn a_start_says_whether_there_is_a_jail_and_nothing_else_is_taken_for_one() {
+        let (parent, worker) = pair();
+        for jailed in [true, false] {
+            send_start(parent.as_fd(), jailed).unwrap();
+            assert_eq!(receive_start(worker.as_fd()).unwrap(), jailed);
+        }
+        rustix::io::write(&parent, &frame(START, &[7])).unwrap();
+        assert!(receive_start(worker.as_fd()).unwrap());
+        rustix::io::write(&parent, &frame(START, &[])).unwrap();
+        let error = receive_start(worker.as_fd()).unwrap_err();
+        assert!(matches!(error, ProtocolError::TooLarge(0)));
+        rustix::io::write(&parent, &frame(JOB, &[1])).unwrap();
+        let error = receive_start(worker.as_fd()).unwrap_err();
+        assert!(matches!(error, ProtocolError::Kind(JOB)));
     }
 
     #[test]

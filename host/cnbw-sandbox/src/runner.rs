@@ -2,25 +2,27 @@
 
 mod artifacts;
 mod cache;
+mod crew;
 mod output;
 mod process;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cap_std::fs::Dir;
 use cnbw_lifecycle::ports::{
-    Access, BuildpackRunner, GuestFault, Invocation, OutputSink, Program, Stream,
+    Access, BuildpackRunner, GuestFault, Invocation, Outlook, OutputSink, Program, Stream,
 };
 use rustix::event::EventfdFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use sha2::{Digest as _, Sha256};
 
 use self::artifacts::{Artifact, Artifacts, ProgramDigest};
+use self::crew::Crew;
 use self::output::OutputCap;
-use self::process::{Ending, WorkerProcess};
+use self::process::Ending;
 use crate::limits::Limits;
 use crate::program::{ProgramFile, program_name, read_program};
 use crate::protocol::{CompileTask, Job, MountPoint, Outcome, RunTask, Task};
@@ -98,10 +100,11 @@ impl Default for SandboxSettings {
     }
 }
 
-/// Runs buildpack programs, each in a worker process of its own.
+/// Runs buildpack programs: build programs each in a worker process of its own, the detect programs of a phase
+/// in as many as run at once.
 #[derive(Debug)]
 pub struct SandboxRunner {
-    worker: WorkerProgram,
+    crew: Crew,
     limits: Limits,
     isolation: Isolation,
     wall_clock: u64,
@@ -146,7 +149,7 @@ impl SandboxRunner {
     /// Makes a runner. Starts nothing yet.
     pub fn new(settings: SandboxSettings) -> Self {
         Self {
-            worker: settings.worker,
+            crew: Crew::new(settings.worker, settings.isolation == Isolation::Jailed),
             limits: settings.limits,
             isolation: settings.isolation,
             wall_clock: settings.wall_clock,
@@ -163,6 +166,11 @@ impl SandboxRunner {
     /// A handle that ends all runs.
     pub fn interrupt_handle(&self) -> InterruptHandle {
         self.interrupt.clone()
+    }
+
+    /// Starts a worker ahead of need: it gets ready while the caller prepares what it will work on.
+    pub fn warm_up(&self) {
+        self.crew.warm_up();
     }
 
     /// Compiles a program ahead of need. A program that cannot be used is no error here but when it is
@@ -189,13 +197,25 @@ impl SandboxRunner {
             cpu_seconds: self.limits.compile_time.as_secs().max(1),
             memory: self.limits.compile_memory,
         });
-        let wall_time = self.limits.compile_time.saturating_mul(COMPILE_WALL_FACTOR);
-        let ending = self.work(
+        let deadline =
+            Instant::now() + self.limits.compile_time.saturating_mul(COMPILE_WALL_FACTOR);
+        let descriptors = [source.as_fd(), result];
+        let job = Job {
+            descriptors: descriptors.len(),
+            reach: Vec::new(),
             task,
-            &[source.as_fd(), result],
-            wall_time,
+        };
+        let mut worker = self.crew.extra().map_err(|error| no_worker(&error))?;
+        let interrupt = self.interrupt.as_fd()?;
+        let ending = worker.converse(
+            &job,
+            &descriptors,
+            deadline,
+            interrupt,
             &mut |_: Stream, _: &[u8]| {},
-        )?;
+        );
+        // Dead before its result is used.
+        drop(worker);
         let too_complex = |reason: String| GuestFault::TooComplex {
             path: program.path.clone(),
             reason,
@@ -229,24 +249,44 @@ impl SandboxRunner {
         }
     }
 
-    /// Has a worker do one job, to the end of the worker.
+    /// Has a worker run a program. A worker that built is dead afterwards, and one that detected may wait for
+    /// the next program.
     fn work(
         &self,
         task: Task,
         descriptors: &[BorrowedFd<'_>],
-        wall_time: Duration,
+        program: Program,
         output: &mut OutputSink<'_>,
     ) -> Result<Ending, GuestFault> {
-        let deadline = Instant::now() + wall_time;
+        let deadline = Instant::now() + self.limits.wall_time(program);
         let interrupt = self.interrupt.as_fd()?;
+        let mut assigned = self
+            .crew
+            .assign(program)
+            .map_err(|error| no_worker(&error))?;
+        let reach = assigned.reach.take();
+        let shared: Vec<(BorrowedFd<'_>, bool)> = match &reach {
+            Some(dirs) => dirs
+                .iter()
+                .map(|(dir, access)| (dir.as_fd(), *access == Access::ReadWrite))
+                .chain(self.artifacts.directory().map(|dir| (dir.as_fd(), false)))
+                .collect(),
+            None => Vec::new(),
+        };
+        let shared_dirs = shared.iter().map(|(dir, _)| *dir);
+        let descriptors: Vec<_> = descriptors.iter().copied().chain(shared_dirs).collect();
         let job = Job {
             descriptors: descriptors.len(),
-            jailed: self.isolation == Isolation::Jailed,
+            reach: shared.iter().map(|(_, writable)| *writable).collect(),
             task,
         };
-        let worker = WorkerProcess::spawn(&self.worker)
-            .map_err(|error| sandbox_fault(&format!("cannot start a worker: {error}")))?;
-        Ok(worker.converse(&job, descriptors, deadline, interrupt, output))
+        let ending = assigned
+            .worker
+            .converse(&job, &descriptors, deadline, interrupt, output);
+        if assigned.returns && matches!(ending, Ending::Outcome(Outcome::Exited(_))) {
+            self.crew.give_back(assigned.worker);
+        }
+        Ok(ending)
     }
 
     fn run_task(
@@ -301,6 +341,10 @@ impl SandboxRunner {
 }
 
 impl BuildpackRunner for SandboxRunner {
+    fn expect(&self, outlook: &Outlook) {
+        self.crew.expect(outlook);
+    }
+
     fn run(&self, invocation: &Invocation, output: &mut OutputSink<'_>) -> Result<i32, GuestFault> {
         let program = read_program(&invocation.buildpack_dir, invocation.program, &self.limits)?;
         let (artifact, digest) = self.compiled(&program)?;
@@ -309,20 +353,24 @@ impl BuildpackRunner for SandboxRunner {
             digest,
             artifact.on_disk,
         )?));
-        let wall_time = self.limits.wall_time(invocation.program);
         let mut descriptors = vec![artifact.file.as_fd()];
         descriptors.extend(invocation.mounts.iter().map(|mount| mount.dir.as_fd()));
         let mut cap = OutputCap::new(self.limits.output, self.limits.output_line);
-        let ending = self.work(task, &descriptors, wall_time, &mut |stream, bytes| {
-            cap.pass(stream, bytes, output);
-        })?;
+        let ending = self.work(
+            task,
+            &descriptors,
+            invocation.program,
+            &mut |stream, bytes| {
+                cap.pass(stream, bytes, output);
+            },
+        )?;
         match ending {
             Ending::Outcome(Outcome::Exited(status)) => Ok(status),
             Ending::Outcome(Outcome::Trapped(reason)) => Err(GuestFault::Trap {
                 reason: escape(&reason, MAX_REASON_CHARACTERS),
             }),
             Ending::Outcome(Outcome::OutOfTime) | Ending::Deadline => Err(GuestFault::OutOfTime {
-                seconds: wall_time.as_secs(),
+                seconds: self.limits.wall_time(invocation.program).as_secs(),
             }),
             Ending::Outcome(Outcome::OutOfMemory) => Err(GuestFault::OutOfMemory {
                 limit_mib: self.limits.memory_mib(),
@@ -347,6 +395,10 @@ fn seed(invocation: &Invocation, digest: ProgramDigest) -> [u8; 32] {
     hasher.update([0]);
     hasher.update(program_name(invocation.program).as_bytes());
     hasher.finalize().into()
+}
+
+fn no_worker(error: &std::io::Error) -> GuestFault {
+    sandbox_fault(&format!("cannot start a worker: {error}"))
 }
 
 fn sandbox_fault(reason: &str) -> GuestFault {

@@ -1,4 +1,4 @@
-//! The worker's side: takes one job, locks itself in, does it, and ends.
+//! The worker's side: makes itself ready, takes a job, locks itself in, does it, and may take another one.
 
 mod adapter;
 mod compile;
@@ -10,10 +10,12 @@ mod jail;
 
 use std::process::ExitCode;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::Mode;
 use rustix::process::Signal;
 
+use self::guest::Kit;
 use crate::protocol::{self, Job, Outcome, Task};
 use crate::raw;
 
@@ -49,25 +51,48 @@ fn serve() -> Result<(), String> {
     rustix::process::umask(UMASK);
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)
         .map_err(|error| format!("cannot take the socket: {error}"))?;
-    let (job, descriptors) =
-        protocol::receive_job(socket.as_fd()).map_err(|error| format!("no job came: {error}"))?;
-    let outcome = do_job(job, descriptors, &socket);
-    protocol::send_outcome(socket.as_fd(), &outcome)
+    let no_job = |error| format!("no job came: {error}");
+    let jailed = protocol::receive_start(socket.as_fd()).map_err(no_job)?;
+    if jailed {
+        jail::leave_namespaces();
+    }
+    // Nothing of a guest goes into these, so that they can be made while nobody waits for them.
+    let kit = Kit::new();
+    let (job, descriptors) = protocol::receive_job(socket.as_fd()).map_err(no_job)?;
+    let outcome = match lock_in(&job, &descriptors, jailed, &socket) {
+        Ok(()) => do_job(job, descriptors, &kit, &socket),
+        Err(reason) => Outcome::Failed(reason),
+    };
+    report(&socket, &outcome)?;
+    // The parent kills workers that it has no more jobs for.
+    loop {
+        let (job, descriptors) = protocol::receive_job(socket.as_fd()).map_err(no_job)?;
+        report(&socket, &do_job(job, descriptors, &kit, &socket))?;
+    }
+}
+
+fn report(socket: &OwnedFd, outcome: &Outcome) -> Result<(), String> {
+    protocol::send_outcome(socket.as_fd(), outcome)
         .map_err(|error| format!("cannot report the outcome: {error}"))
 }
 
-fn do_job(job: Job, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
+fn lock_in(
+    job: &Job,
+    descriptors: &[OwnedFd],
+    jailed: bool,
+    socket: &OwnedFd,
+) -> Result<(), String> {
     let borrowed: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
-    if let Err(reason) = jail::enter(&job, &borrowed) {
-        return Outcome::Failed(reason);
-    }
-    drop(borrowed);
-    if let Err(reason) = watch_parent(socket) {
-        return Outcome::Failed(reason);
-    }
+    jail::enter(job, &borrowed, jailed)?;
+    watch_parent(socket)
+}
+
+fn do_job(job: Job, mut descriptors: Vec<OwnedFd>, kit: &Kit, socket: &OwnedFd) -> Outcome {
+    // Those of the reach have done their service when the jail was closed.
+    descriptors.truncate(descriptors.len().saturating_sub(job.reach.len()));
     match job.task {
-        Task::Compile(_) => compile::compile(descriptors),
-        Task::Run(task) => guest::run(&task, descriptors, socket),
+        Task::Compile(_) => compile::compile(kit, descriptors),
+        Task::Run(task) => guest::run(&task, kit, descriptors, socket),
     }
 }
 
@@ -77,9 +102,9 @@ fn watch_parent(socket: &OwnedFd) -> Result<(), String> {
         .try_clone()
         .map_err(|error| format!("cannot take the socket: {error}"))?;
     let watch = move || {
-        let mut byte = [0];
-        // The parent says nothing after the job: whatever comes is the end.
-        while let Err(rustix::io::Errno::INTR) = rustix::io::read(&socket, &mut byte) {}
+        // No event is asked for, so that only a hang-up or an error ends the wait.
+        let mut fds = [PollFd::new(&socket, PollFlags::empty())];
+        while let Ok(0) | Err(rustix::io::Errno::INTR) = rustix::event::poll(&mut fds, None) {}
         let own = rustix::process::getpid();
         let _cannot_fail = rustix::process::kill_process(own, Signal::KILL);
     };

@@ -46,6 +46,11 @@ impl Artifacts {
         }
     }
 
+    /// Where compiled programs lie, if they lie anywhere.
+    pub(super) fn directory(&self) -> Option<&Dir> {
+        self.cache.as_ref().map(CompileCache::directory)
+    }
+
     /// Gives the compiled program, and calls `compile` with a file for the result if there is none yet.
     ///
     /// A fault is not remembered: the next run tries again.

@@ -44,6 +44,10 @@ impl CompileCache {
         })
     }
 
+    pub(super) fn directory(&self) -> &Dir {
+        &self.dir
+    }
+
     fn key(&self, program: ProgramDigest) -> String {
         let hasher = Sha256::new()
             .chain_update(FORMAT)

@@ -1,4 +1,4 @@
-//! One worker process: spawned with nothing, spoken to, and dead before the answer is used.
+//! One worker process: spawned with nothing, spoken to, and dead or waiting before the answer is used.
 
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -32,7 +32,7 @@ pub(super) struct WorkerProcess {
     last_words: OwnedFd,
 }
 
-/// How a conversation with a worker ended. The worker is dead in every case.
+/// How a conversation with a worker ended. The worker is dead, unless it reported an outcome.
 #[derive(Debug)]
 pub(super) enum Ending {
     /// It reported an outcome.
@@ -86,7 +86,9 @@ impl Ending {
 impl WorkerProcess {
     /// Starts a worker: no environment, no descriptors but its socket and a capped memory file for last
     /// words, and a process group of its own, so that a terminal's Ctrl-C reaches the parent only.
-    pub(super) fn spawn(program: &WorkerProgram) -> io::Result<Self> {
+    ///
+    /// It dies with the thread that calls this.
+    pub(super) fn spawn(program: &WorkerProgram, jailed: bool) -> io::Result<Self> {
         let (ours, theirs) = rustix::net::socketpair(
             AddressFamily::UNIX,
             SocketType::STREAM,
@@ -103,16 +105,19 @@ impl WorkerProcess {
             .stderr(Stdio::from(last_words.try_clone()?))
             .process_group(0)
             .spawn()?;
-        Ok(Self {
+        let worker = Self {
             child,
             socket: ours,
             last_words,
-        })
+        };
+        // One that is dead already is found out with its first job.
+        let _dead = protocol::send_start(worker.socket.as_fd(), jailed);
+        Ok(worker)
     }
 
     /// Gives the worker its job and listens until it is done, dead, late or interrupted.
     pub(super) fn converse(
-        mut self,
+        &mut self,
         job: &Job,
         descriptors: &[BorrowedFd<'_>],
         deadline: Instant,
@@ -125,6 +130,9 @@ impl WorkerProcess {
             Err(ProtocolError::Socket(Errno::PIPE | Errno::CONNRESET)) => Ok(None),
             Err(error) => Err(error),
         };
+        if let Ok(Some(ending @ Ending::Outcome(_))) = ending {
+            return ending;
+        }
         let status = self.kill();
         match ending {
             Ok(Some(ending)) => ending,

@@ -5,11 +5,12 @@ use std::io::{Read as _, Write as _};
 
 use rustix::fd::OwnedFd;
 
-use super::{adapter, engine};
+use super::adapter;
+use super::guest::Kit;
 use crate::protocol::Outcome;
 
 /// Compiles the program in the first descriptor into the file in the second.
-pub(super) fn compile(descriptors: Vec<OwnedFd>) -> Outcome {
+pub(super) fn compile(kit: &Kit, descriptors: Vec<OwnedFd>) -> Outcome {
     let mut files = descriptors.into_iter().map(File::from);
     let (Some(mut program), Some(mut result)) = (files.next(), files.next()) else {
         return Outcome::Failed("a compile job came without its files".to_owned());
@@ -24,9 +25,9 @@ pub(super) fn compile(descriptors: Vec<OwnedFd>) -> Outcome {
         Ok(component) => component,
         Err(reason) => return Outcome::Unloadable(reason),
     };
-    let engine = match engine::engine() {
+    let engine = match kit.engine() {
         Ok(engine) => engine,
-        Err(error) => return Outcome::Failed(format!("the engine does not start: {error:#}")),
+        Err(outcome) => return outcome,
     };
     let compiled = match engine.precompile_component(&component) {
         Ok(compiled) => compiled,

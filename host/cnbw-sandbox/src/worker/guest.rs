@@ -1,6 +1,7 @@
 //! Runs a compiled program as a command: one store, one instance, one exit status.
 
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
@@ -56,14 +57,43 @@ impl HasData for HasClock {
     type Data<'a> = ClockView<'a>;
 }
 
+/// What all runs of a worker share, none of which can change it: the engine, and what it offers.
+pub(super) struct Kit(Result<(Engine, Linker<Guest>), String>);
+
+impl Kit {
+    /// Makes it. That it cannot be made is told when it is needed.
+    pub(super) fn new() -> Self {
+        let made = engine::engine().and_then(|engine| {
+            let linker = linker(&engine)?;
+            Ok((engine, linker))
+        });
+        Self(made.map_err(|error| format!("the engine does not start: {error:#}")))
+    }
+
+    pub(super) fn engine(&self) -> Result<&Engine, Outcome> {
+        self.parts().map(|(engine, _)| engine)
+    }
+
+    fn parts(&self) -> Result<&(Engine, Linker<Guest>), Outcome> {
+        self.0
+            .as_ref()
+            .map_err(|reason| Outcome::Failed(reason.clone()))
+    }
+}
+
 /// Runs the program in the first descriptor with the mounts in the others.
-pub(super) fn run(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
+pub(super) fn run(
+    task: &RunTask,
+    kit: &Kit,
+    descriptors: Vec<OwnedFd>,
+    socket: &OwnedFd,
+) -> Outcome {
     // The main thread's stack is as large as the user's limits say. A guest's must not depend on it.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name("guest".to_owned())
             .stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
-            .spawn_scoped(scope, || run_here(task, descriptors, socket));
+            .spawn_scoped(scope, || run_here(task, kit, descriptors, socket));
         match thread {
             Ok(thread) => thread
                 .join()
@@ -73,7 +103,7 @@ pub(super) fn run(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -
     })
 }
 
-fn run_here(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
+fn run_here(task: &RunTask, kit: &Kit, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
     // The engine's WASI waits on the runtime that it finds, and would start one with threads of its own.
     // Nothing here ever waits, so that this one needs neither a clock nor an event loop.
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
@@ -81,13 +111,17 @@ fn run_here(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outc
         Err(error) => return Outcome::Failed(format!("cannot start the runtime: {error}")),
     };
     let _current = runtime.enter();
-    match prepare(task, descriptors, socket) {
-        Ok(Prepared {
-            mut store,
-            linker,
-            component,
-        }) => {
-            let outcome = call(&mut store, &linker, &component);
+    let (engine, linker) = match kit.parts() {
+        Ok((engine, linker)) => (engine, linker),
+        Err(outcome) => return outcome,
+    };
+    match prepare(task, engine, descriptors, socket) {
+        Ok((mut store, component)) => {
+            let clock = Clock::start(engine);
+            let outcome = match &clock {
+                Ok(_) => call(&mut store, linker, &component),
+                Err(error) => Outcome::Failed(format!("cannot start a thread: {error}")),
+            };
             match store.data().files.settle_modes() {
                 Ok(()) => outcome,
                 Err(error) => Outcome::Failed(format!(
@@ -99,25 +133,18 @@ fn run_here(task: &RunTask, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outc
     }
 }
 
-struct Prepared {
-    store: Store<Guest>,
-    linker: Linker<Guest>,
-    component: Component,
-}
-
 fn prepare(
     task: &RunTask,
+    engine: &Engine,
     descriptors: Vec<OwnedFd>,
     socket: &OwnedFd,
-) -> Result<Prepared, Outcome> {
+) -> Result<(Store<Guest>, Component), Outcome> {
     let failed = |error: wasmtime::Error| Outcome::Failed(format!("{error:#}"));
     let mut descriptors = descriptors.into_iter();
     let program = descriptors
         .next()
         .ok_or_else(|| Outcome::Failed("a run job came without its program".to_owned()))?;
-    let engine = engine::engine().map_err(failed)?;
-    let component = raw::load_compiled(&engine, program).map_err(failed)?;
-    let linker = linker(&engine).map_err(failed)?;
+    let component = raw::load_compiled(engine, program).map_err(failed)?;
     let files = FileSystem::new(
         &task.mounts,
         descriptors.collect(),
@@ -141,14 +168,11 @@ fn prepare(
             refused_memory: false,
         },
     };
-    let mut store = Store::new(&engine, guest);
+    let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.limiter);
-    start_clock(&engine, &mut store, task.time_ms)?;
-    Ok(Prepared {
-        store,
-        linker,
-        component,
-    })
+    let tick_ms = u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX);
+    store.set_epoch_deadline(task.time_ms.div_ceil(tick_ms).max(1));
+    Ok((store, component))
 }
 
 fn wasi(task: &RunTask, socket: &OwnedFd) -> std::io::Result<WasiCtx> {
@@ -193,21 +217,27 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     Ok(linker)
 }
 
-/// Lets the guest trap when its time is over. The parent kills the worker soon after in any case.
-fn start_clock(engine: &Engine, store: &mut Store<Guest>, time_ms: u64) -> Result<(), Outcome> {
-    let tick_ms = u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX);
-    store.set_epoch_deadline(time_ms.div_ceil(tick_ms).max(1));
-    let engine = engine.clone();
-    std::thread::Builder::new()
-        .name("clock".to_owned())
-        .spawn(move || {
-            loop {
-                std::thread::sleep(TICK);
+/// Lets a guest trap when its time is over, as long as the value lives. The parent kills the worker soon
+/// after in any case.
+struct Clock {
+    // Closed when the value is dropped, which ends the thread.
+    _running: Sender<()>,
+}
+
+impl Clock {
+    fn start(engine: &Engine) -> std::io::Result<Self> {
+        let (running, stopped) = channel();
+        let engine = engine.clone();
+        let tick = move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
                 engine.increment_epoch();
             }
-        })
-        .map(drop)
-        .map_err(|error| Outcome::Failed(format!("cannot start a thread: {error}")))
+        };
+        std::thread::Builder::new()
+            .name("clock".to_owned())
+            .spawn(tick)?;
+        Ok(Self { _running: running })
+    }
 }
 
 fn call(store: &mut Store<Guest>, linker: &Linker<Guest>, component: &Component) -> Outcome {

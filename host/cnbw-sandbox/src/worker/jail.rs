@@ -24,36 +24,45 @@ const OWN_DESCRIPTORS: u64 = 64;
 /// Largest compiled program in bytes.
 const COMPILED_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// Enters the jail, if the job asks for one. Limits on resources hold in any case.
-pub(super) fn enter(job: &Job, descriptors: &[BorrowedFd<'_>]) -> Result<(), String> {
+/// Enters the jail. Limits on resources hold without it too. [`leave_namespaces`] comes first.
+pub(super) fn enter(job: &Job, descriptors: &[BorrowedFd<'_>], jailed: bool) -> Result<(), String> {
     limit_resources(job)?;
-    if !job.jailed {
+    if !jailed {
         return Ok(());
     }
-    leave_namespaces();
     drop_capabilities();
     rustix::thread::set_no_new_privs(true)
         .map_err(|error| format!("cannot give up new privileges: {error}"))?;
-    landlock_rules::restrict(&reachable(&job.task, descriptors))?;
+    landlock_rules::restrict(&reachable(job, descriptors))?;
     syscalls::restrict()
 }
 
-/// What the process may still open: the mounts, and the compiled program if it has a name.
-fn reachable<'fd>(task: &Task, descriptors: &[BorrowedFd<'fd>]) -> Vec<Reachable<'fd>> {
-    let (Task::Run(task), Some((program, dirs))) = (task, descriptors.split_first()) else {
+/// What the process may still open: the mounts, and the compiled program if it has a name; or, for a worker
+/// with more than one job, the directories in which all of these lie.
+fn reachable<'fd>(job: &Job, descriptors: &[BorrowedFd<'fd>]) -> Vec<Reachable<'fd>> {
+    let directory = |(dir, writable): (&BorrowedFd<'fd>, bool)| {
+        if writable {
+            Reachable::WritableDirectory(*dir)
+        } else {
+            Reachable::Directory(*dir)
+        }
+    };
+    let (own, reach) = descriptors
+        .split_at_checked(descriptors.len().saturating_sub(job.reach.len()))
+        .unwrap_or_default();
+    if !reach.is_empty() {
+        let writable = job.reach.iter().copied();
+        return reach.iter().zip(writable).map(directory).collect();
+    }
+    let (Task::Run(task), Some((program, dirs))) = (&job.task, own.split_first()) else {
         return Vec::new();
     };
     let mut reachable = Vec::new();
     if task.program_on_disk {
         reachable.push(Reachable::File(*program));
     }
-    for (dir, mount) in dirs.iter().zip(&task.mounts) {
-        reachable.push(if mount.writable {
-            Reachable::WritableDirectory(*dir)
-        } else {
-            Reachable::Directory(*dir)
-        });
-    }
+    let writable = task.mounts.iter().map(|mount| mount.writable);
+    reachable.extend(dirs.iter().zip(writable).map(directory));
     reachable
 }
 
@@ -91,7 +100,9 @@ fn lower(resource: Resource, limit: u64) -> Result<(), String> {
 
 /// Leaves the host's network and System V objects behind, where the host allows it. Nothing rests on this
 /// alone: sockets are out of reach by the system call filter too.
-fn leave_namespaces() {
+///
+/// To be called before threads exist, and before anything of a job is known: it takes longer than all the rest.
+pub(super) fn leave_namespaces() {
     let namespaces = UnshareFlags::NEWNET | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
     if unshare(namespaces).is_err() {
         let _not_allowed_here = unshare(namespaces | UnshareFlags::NEWUSER);

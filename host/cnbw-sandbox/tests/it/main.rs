@@ -5,6 +5,7 @@
     reason = "a test whose world cannot be set up has failed"
 )]
 
+mod crew;
 mod ends;
 mod files;
 mod limits;

@@ -14,7 +14,7 @@ fn endless() -> World {
 }
 
 /// Processes of the program with this path.
-fn workers_of(program: &str) -> Vec<i32> {
+pub(crate) fn workers_of(program: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in std::path::Path::new("/proc").read_dir().unwrap() {
         let path = entry.unwrap().path();
@@ -34,7 +34,7 @@ fn workers_of(program: &str) -> Vec<i32> {
     found
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < Duration::from_mins(2), "{what}");

@@ -75,9 +75,11 @@ const ALLOWED: &[i64] = &[
     libc::SYS_nanosleep,
     libc::SYS_gettimeofday,
     libc::SYS_getrandom,
-    // The socket to the parent. No socket can be made.
+    // The socket to the parent, from where further jobs come with their directories. No socket can be made, and
+    // no descriptor sent.
     libc::SYS_sendto,
     libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
     libc::SYS_ppoll,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_poll,
@@ -193,7 +195,6 @@ mod tests {
             libc::SYS_socketpair,
             libc::SYS_connect,
             libc::SYS_sendmsg,
-            libc::SYS_recvmsg,
             libc::SYS_ptrace,
             libc::SYS_process_vm_readv,
             libc::SYS_process_vm_writev,
