@@ -7,6 +7,7 @@ mod buildpacks;
 mod builtin;
 mod error;
 mod intake;
+mod interrupt;
 mod pipeline;
 mod request;
 
@@ -14,7 +15,8 @@ pub use buildpacks::BuildpackError;
 pub use builtin::{BUILDPACKS, BuiltInBuildpack, launcher};
 pub use error::BuildError;
 pub use intake::{Filter, IntakeError, IntakeLimits};
-pub use pipeline::{Interrupt, build};
+pub use interrupt::Interrupt;
+pub use pipeline::build;
 pub use request::{
     BuildReport, BuildRequest, BuildpackSource, Destination, LayerReport, PlatformReport, RunImage,
 };

@@ -1,7 +1,6 @@
 //! The one path of a build: intake, then analyze, detect, restore, build and export for each platform.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cap_std::fs::{Dir, Permissions, PermissionsExt};
 use cnbw_lifecycle::analyze::{
@@ -33,6 +32,7 @@ use crate::buildpacks::{Collected, collect};
 use crate::builtin::launcher;
 use crate::error::BuildError;
 use crate::intake::take_in;
+use crate::interrupt::Interrupt;
 use crate::request::{BuildReport, BuildRequest, LayerReport, PlatformReport, RunImage};
 
 /// The Platform API that a whole build follows.
@@ -52,25 +52,6 @@ const INHERITED: [(&str, &[u8]); 2] = [
         b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     ),
 ];
-
-/// Says to a running build that it shall end. Workers are ended by the runner's own handle.
-#[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<AtomicBool>);
-
-impl Interrupt {
-    /// Ends the build before its next step.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        if self.0.load(Ordering::SeqCst) {
-            Err(BuildError::Interrupted)
-        } else {
-            Ok(())
-        }
-    }
-}
 
 /// What is the same for every platform of a build.
 struct Common<'a> {
@@ -135,6 +116,7 @@ impl Common<'_> {
             .iter()
             .map(|platform| self.build_for(platform, &collecting, &[]))
             .collect::<Result<Vec<_>, _>>()?;
+        self.interrupt.check()?;
         let written = collecting
             .write_index(destination.sink.as_ref(), &destination.names)
             .map_err(|source| BuildError::Index { source })?;
@@ -167,7 +149,7 @@ impl Common<'_> {
         let exported = self.phase(Phase::Export, || {
             self.export(
                 platform,
-                (sink, names),
+                (&self.interrupt.before(sink), names),
                 &places,
                 &analysis,
                 &detected,
@@ -185,8 +167,11 @@ impl Common<'_> {
     ) -> Result<T, BuildError> {
         self.events.emit(Event::PhaseStarted(phase));
         let result = run();
-        // An interrupted worker is a failed program to its phase; the reason is told here.
-        self.interrupt.check()?;
+        // An interrupted worker is a failed program to its phase; the reason is told here. What has been written is
+        // written: an interrupt that comes after the names were set is too late.
+        if result.is_err() || phase != Phase::Export {
+            self.interrupt.check()?;
+        }
         let value = result?;
         self.events.emit(Event::PhaseFinished(phase));
         Ok(value)

@@ -232,6 +232,77 @@ fn a_full_disk_leaves_nothing_under_the_final_name() {
     assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
 }
 
+/// Runs `cnbw build` where `small` is a file system of 6 MiB, and tells afterwards which files are in it.
+fn build_beside_a_small_disk(
+    place: &Place,
+    target: &str,
+    temporary: &str,
+) -> crate::support::Ended {
+    const SCRIPT: &str = r#"
+        mount -t tmpfs -o size=6m tmpfs "$1" && cd "$1" && mkdir tmp && shift
+        "$@"
+        code=$?
+        find . -type f
+        find tmp -mindepth 1
+        exit $code"#;
+    std::fs::create_dir_all(place.path("small")).unwrap();
+    let mut command = std::process::Command::new("unshare");
+    command
+        .args([
+            "--user",
+            "--map-root-user",
+            "--mount",
+            "sh",
+            "-c",
+            SCRIPT,
+            "sh",
+        ])
+        .arg(place.path("small"))
+        .arg(env!("CARGO_BIN_EXE_cnbw"))
+        .args(["build", target, "--path"])
+        .arg(place.path("site"))
+        .env("TMPDIR", place.path(temporary))
+        .env("HOME", place.path("out"))
+        .env("XDG_CACHE_HOME", place.path("cache"));
+    crate::support::finished(&mut command)
+}
+
+#[test]
+fn a_small_disk_that_is_full_is_an_error_wherever_it_is() {
+    if !crate::support::can_mount() {
+        return;
+    }
+    let place = Place::with_site();
+    place.write("site/big.bin", vec![7_u8; 8 << 20]);
+    for (target, temporary, code) in [
+        ("app", "tmp", 62),
+        ("docker-archive:app.tar", "tmp", 62),
+        ("oci:layout", "tmp", 62),
+        ("app", "small/tmp", 1),
+    ] {
+        let ended = build_beside_a_small_disk(&place, target, temporary);
+        assert_eq!(ended.code, Some(code), "{target}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("No space left on device"),
+            "{target}: {}",
+            ended.stderr
+        );
+        let left: Vec<&str> = ended
+            .stdout
+            .lines()
+            // Layers that did fit are complete, and are what the next attempt starts from.
+            .filter(|file| !file.starts_with("./layout/blobs/sha256/"))
+            .collect();
+        assert_eq!(left, Vec::<&str>::new(), "{target}");
+        assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
+    }
+    // The same place takes an image that does fit.
+    std::fs::remove_file(place.path("site/big.bin")).unwrap();
+    let ended = build_beside_a_small_disk(&place, "app", "tmp");
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("./app.tar"), "{}", ended.stdout);
+}
+
 #[test]
 fn wrong_usage_exits_with_2_and_names_that_mean_nothing_with_3() {
     let place = Place::with_site();

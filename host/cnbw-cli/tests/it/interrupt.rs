@@ -1,5 +1,6 @@
 //! Ctrl-C and kill -9: no stray process, no temporary files, no half-written image.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -101,6 +102,51 @@ fn ctrl_c_ends_a_build_in_detect_and_in_build_without_a_trace() {
             });
             assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
             assert_eq!(place.outputs(), Vec::<String>::new());
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_ends_an_export_without_a_trace() {
+    for target in ["app", "oci:layout"] {
+        let place = Place::with_site();
+        // Large enough that writing its layer is not over before the signal comes.
+        std::fs::File::create(place.path("site/large.bin"))
+            .and_then(|file| file.set_len(400 << 20))
+            .unwrap();
+        let site = place.path("site");
+        let mut child = place
+            .command(&["build", target, "--path", site.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("EXPORTING") {
+            line.clear();
+            assert_ne!(told.read_line(&mut line).unwrap(), 0, "it never exported");
+        }
+        signal("-INT", child.id());
+        wait_until("the end", || child.try_wait().unwrap().is_some());
+        let mut rest = String::new();
+        told.read_to_string(&mut rest).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(130), "{target}: {rest}");
+        assert_eq!(ended.stdout, b"");
+        assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
+        let outputs = place.outputs();
+        assert!(
+            outputs.is_empty() || outputs == ["layout"],
+            "{target}: {outputs:?}"
+        );
+        if outputs == ["layout"] {
+            let files = std::fs::read_dir(place.path("out/layout")).unwrap();
+            assert_eq!(
+                files.count(),
+                0,
+                "a layout that was begun has nothing in it"
+            );
         }
     }
 }

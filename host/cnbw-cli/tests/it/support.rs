@@ -136,6 +136,23 @@ pub(crate) fn has(program: &str) -> bool {
     found
 }
 
+/// Whether file systems can be mounted in namespaces of one's own. A CI machine must let it.
+pub(crate) fn can_mount() -> bool {
+    let tried = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "true"])
+        .stderr(Stdio::null())
+        .status();
+    let can = tried.is_ok_and(|status| status.success());
+    assert!(
+        can || std::env::var_os("CI").is_none(),
+        "this CI machine allows no user namespaces"
+    );
+    if !can {
+        eprintln!("skipped: this machine allows no user namespaces");
+    }
+    can
+}
+
 /// A preview1 program that ends with this status.
 pub(crate) fn exits(code: u32) -> Vec<u8> {
     wat::parse_str(format!(
