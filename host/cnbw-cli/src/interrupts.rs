@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
 use cnbw::Interrupt;
 use cnbw_sandbox::InterruptHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -38,6 +40,68 @@ impl Scratch {
     }
 }
 
+/// Private directories of a lifecycle phase, which a signal ends at once and leaves nothing of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Temporary(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    directories: Vec<Scratch>,
+    workers: Vec<InterruptHandle>,
+}
+
+impl Temporary {
+    /// Makes a directory that goes away with the returned value, or with the process when a signal ends it.
+    pub(crate) fn directory(&self) -> io::Result<(PrivateDirectory, Dir)> {
+        let dir = tempfile::Builder::new().prefix("cnbw-").tempdir()?;
+        let opened = Dir::open_ambient_dir(dir.path(), ambient_authority())?;
+        let scratch = Scratch::new(dir);
+        let first = {
+            let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            held.directories.push(scratch.clone());
+            held.directories.len() == 1
+        };
+        if first {
+            self.watch()?;
+        }
+        Ok((PrivateDirectory(scratch), opened))
+    }
+
+    /// Ends these workers too: they work in the directories.
+    pub(crate) fn with_workers(&self, workers: InterruptHandle) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        held.workers.push(workers);
+    }
+
+    fn watch(&self) -> io::Result<()> {
+        let held = Arc::clone(&self.0);
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || {
+                if signals.forever().next().is_some() {
+                    // Held until the process is gone, so that no directory is made after this.
+                    let held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                    for workers in &held.workers {
+                        workers.interrupt();
+                    }
+                    leave(&held.directories);
+                }
+            })
+            .map(drop)
+    }
+}
+
+/// Removes its directory when it is dropped.
+#[derive(Debug)]
+pub(crate) struct PrivateDirectory(Scratch);
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        self.0.remove();
+    }
+}
+
 /// Watches for signals until the process ends.
 ///
 /// The first one kills the workers and asks the build to end; a second one, or a build that does not end in time, ends
@@ -58,10 +122,10 @@ pub(crate) fn watch(
                 let late = scratch.clone();
                 thread::spawn(move || {
                     thread::sleep(GRACE);
-                    leave(&late);
+                    leave(&[late]);
                 });
                 arrived.next();
-                leave(&scratch);
+                leave(&[scratch]);
             }
         })?;
     Ok(())
@@ -71,7 +135,9 @@ pub(crate) fn watch(
     clippy::exit,
     reason = "the main thread is in the middle of something that it cannot leave"
 )]
-fn leave(scratch: &Scratch) {
-    scratch.remove();
+fn leave(scratch: &[Scratch]) {
+    for scratch in scratch {
+        scratch.remove();
+    }
     std::process::exit(i32::from(INTERRUPTED));
 }

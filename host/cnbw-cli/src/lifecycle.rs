@@ -42,6 +42,8 @@ pub(crate) use failure::Failure;
 pub(crate) use inputs::Inputs;
 pub(crate) use logger::{Level, Logger};
 
+use crate::interrupts::Temporary;
+
 /// Exit status of a phase that cnbw does not have.
 const EXTEND: u8 = 102;
 
@@ -154,6 +156,8 @@ pub(crate) struct Context {
     pub(crate) logger: Logger,
     /// The environment of the process.
     pub(crate) environ: Environ,
+    /// Makes private directories.
+    pub(crate) temporary: Temporary,
 }
 
 /// Runs one of the programs with the arguments after its name.
@@ -243,6 +247,7 @@ fn run_phase(
         inputs,
         logger,
         environ,
+        temporary: Temporary::default(),
     };
     let ran = prepare(phase, &mut context, &parsed.positional)
         .and_then(|()| dispatch(phase, &mut context));

@@ -45,7 +45,7 @@ pub(crate) fn run_with(
         programs: &programs.programs,
         layers: &layers,
     };
-    let built = build(&request, &sandbox(), &context.logger);
+    let built = build(&request, &sandbox(context), &context.logger);
     built.map_err(|error: BuildError| Failure::new(error.exit_code(), "build").because_of(error))
 }
 

@@ -4,30 +4,28 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use cnbw_lifecycle::cache::{Cache, DirectoryCache, ImageCache};
 use cnbw_spec::exit;
-use tempfile::TempDir;
 
 use super::stores::Stores;
 use super::{Context, Failure};
+use crate::interrupts::PrivateDirectory;
 
 /// A private directory that goes away with this value.
 #[derive(Debug)]
 pub(crate) struct Scratch {
-    _temp: TempDir,
+    _removed_with_this: PrivateDirectory,
     /// The directory.
     pub(crate) dir: Dir,
 }
 
 impl Scratch {
-    pub(crate) fn make() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| {
+    pub(crate) fn make(context: &Context) -> Result<Self, Failure> {
+        let (private, dir) = context.temporary.directory().map_err(|error| {
             Failure::new(exit::FAILED, "make a private directory").because(error.to_string())
-        };
-        let temp = tempfile::Builder::new()
-            .prefix("cnbw-")
-            .tempdir()
-            .map_err(failed)?;
-        let dir = Dir::open_ambient_dir(temp.path(), ambient_authority()).map_err(failed)?;
-        Ok(Self { _temp: temp, dir })
+        })?;
+        Ok(Self {
+            _removed_with_this: private,
+            dir,
+        })
     }
 }
 

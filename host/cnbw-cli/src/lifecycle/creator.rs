@@ -28,7 +28,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
         ],
     )?;
     set_home(context);
-    let scratch = Scratch::make()?;
+    let scratch = Scratch::make(context)?;
     let cache = open_cache(context, &stores, &scratch)?;
 
     context.logger.heading("ANALYZING");

@@ -48,7 +48,7 @@ pub(crate) fn run_with(context: &Context, analyzed: &Analyzed) -> Result<Detecte
         workers: thread::available_parallelism().map_or(1, Into::into),
         limits: DetectLimits::default(),
     };
-    let detected = detect(&request, &sandbox(), &context.logger);
+    let detected = detect(&request, &sandbox(context), &context.logger);
     let detected = detected.map_err(|error| failed(context, error))?;
     write_document(
         "group file",

@@ -72,7 +72,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
     drop_privileges(context, &[&inputs.cache_dir, &inputs.launch_cache_dir])?;
     let group = read_existing("group file", &inputs.group_path(), parse_group)?;
     verify_apis(&group)?;
-    let scratch = Scratch::make()?;
+    let scratch = Scratch::make(context)?;
     let cache = open_cache(context, &stores, &scratch)?;
     run_with(
         context,

@@ -11,9 +11,9 @@ use cnbw_sandbox::{SandboxRunner, SandboxSettings};
 use cnbw_spec::analyzed::{Analyzed, parse_analyzed};
 use cnbw_spec::api::PlatformApi;
 use cnbw_spec::target::TargetMetadata;
-use tempfile::TempDir;
 
 use super::{Context, Failure, read_document};
+use crate::interrupts::PrivateDirectory;
 
 /// Opens a directory that has to be there.
 pub(crate) fn open_directory(path: &str, code: u8) -> Result<Arc<Dir>, Failure> {
@@ -87,14 +87,7 @@ pub(crate) fn machine() -> &'static str {
 /// What all programs of a phase are given, and the private directory that goes away with it.
 pub(crate) struct PhasePrograms {
     pub(crate) programs: Programs,
-    scratch: TempDir,
-}
-
-impl Drop for PhasePrograms {
-    fn drop(&mut self) {
-        // Programs may have made directories that even their owner may not enter.
-        crate::places::make_removable(self.scratch.path());
-    }
+    _removed_with_this: PrivateDirectory,
 }
 
 impl PhasePrograms {
@@ -104,13 +97,8 @@ impl PhasePrograms {
         code: u8,
     ) -> Result<Self, Failure> {
         let inputs = &context.inputs;
-        let scratch = tempfile::Builder::new().prefix("cnbw-").tempdir();
-        let scratch = scratch.map_err(|error| {
+        let (private, scratch) = context.temporary.directory().map_err(|error| {
             Failure::new(code, "make a private directory").because(error.to_string())
-        })?;
-        let scratch_dir = Dir::open_ambient_dir(scratch.path(), ambient_authority());
-        let scratch_dir = scratch_dir.map_err(|error| {
-            Failure::new(code, "open a private directory").because(error.to_string())
         })?;
         // The directory has a default from Platform API 0.10 on, its flag from 0.11.
         let build_config = if inputs.platform_api >= PlatformApi::V0_10 {
@@ -129,16 +117,22 @@ impl PhasePrograms {
             inherited: context.environ.inherited(),
             target,
             exec_env: inputs.exec_env.clone(),
-            scratch: Arc::new(scratch_dir),
+            scratch: Arc::new(scratch),
         };
-        Ok(Self { programs, scratch })
+        Ok(Self {
+            programs,
+            _removed_with_this: private,
+        })
     }
 }
 
 /// The sandbox that runs the programs of a phase.
-pub(crate) fn sandbox() -> SandboxRunner {
-    SandboxRunner::new(SandboxSettings {
+pub(crate) fn sandbox(context: &Context) -> SandboxRunner {
+    let runner = SandboxRunner::new(SandboxSettings {
         compile_cache: crate::places::compile_cache(),
         ..SandboxSettings::default()
-    })
+    });
+    runner.warm_up();
+    context.temporary.with_workers(runner.interrupt_handle());
+    runner
 }

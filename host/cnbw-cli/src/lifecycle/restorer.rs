@@ -38,7 +38,7 @@ pub(crate) fn run(context: &mut Context) -> Result<(), Failure> {
             Analyzed::default()
         }
     };
-    let scratch = Scratch::make()?;
+    let scratch = Scratch::make(context)?;
     let cache = open_cache(context, &stores, &scratch)?;
     run_with(context, &analyzed.metadata, &group, cache.as_deref())
 }

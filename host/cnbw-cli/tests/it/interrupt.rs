@@ -152,6 +152,50 @@ fn ctrl_c_ends_an_export_without_a_trace() {
 }
 
 #[test]
+fn ctrl_c_ends_a_phase_command_without_a_trace() {
+    let place = Place::with_site();
+    place.buildpack("buildpacks/test_bp/1.0.0", &never_ends(), &exits(0));
+    place.write(
+        "buildpacks/test_bp/1.0.0/buildpack.toml",
+        "api = \"0.12\"\n[buildpack]\nid = \"test/bp\"\nversion = \"1.0.0\"\n",
+    );
+    place.write(
+        "order.toml",
+        "[[order]]\n[[order.group]]\nid = \"test/bp\"\nversion = \"1.0.0\"\n",
+    );
+    for dir in ["layers", "platform/env"] {
+        std::fs::create_dir_all(place.path(dir)).unwrap();
+    }
+    let mut command = place.command(&["lifecycle", "detect"]);
+    command.env("CNB_PLATFORM_API", "0.12");
+    for (flag, path) in [
+        ("-app", "site"),
+        ("-buildpacks", "buildpacks"),
+        ("-layers", "layers"),
+        ("-order", "order.toml"),
+        ("-platform", "platform"),
+    ] {
+        command.arg(flag).arg(place.path(path));
+    }
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("a private directory", || !place.leftovers().is_empty());
+    wait_until("a worker", || !workers_of(child.id()).is_empty());
+    std::thread::sleep(Duration::from_millis(100));
+    let workers = workers_of(child.id());
+    signal("-INT", child.id());
+    wait_until("the end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    wait_until("the end of the workers", || {
+        workers.iter().all(|pid| !alive(*pid))
+    });
+    assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn workers_die_with_a_killed_parent() {
     let place = Place::with_site();
     let buildpack = place.buildpack("bp", &exits(0), &never_ends());
