@@ -3,6 +3,7 @@
 //! Every run gets fresh directories and starts a new process; what is made between runs is not timed.
 //! The two sides alternate, so that whatever else the machine does falls on both.
 
+mod detect;
 mod reference;
 mod site;
 
@@ -54,7 +55,56 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let cnbw = target_dir().join("release/cnbw");
     let work = tempfile::Builder::new().prefix("cnbw-bench-").tempdir()?;
     println!("\n{:<22} {:>10} {:>10}", "scenario", "min", "median");
-    cold_small(args, &cnbw, work.path())
+    cold_small(args, &cnbw, work.path())?;
+    version(args, &cnbw)?;
+    detect_many(args, &cnbw, work.path(), 100)?;
+    detect_many(args, &cnbw, work.path(), 1000)
+}
+
+/// The start of the command, without anything to do.
+fn version(args: &BenchArgs, cnbw: &Path) -> Result<()> {
+    let mut times = Times::default();
+    for _ in 0..args.runs {
+        times.0.push(timed(Command::new(cnbw).arg("--version"))?);
+    }
+    row("start (--version)", &mut times);
+    Ok(())
+}
+
+/// One group of so many distinct buildpacks, whose programs were compiled before.
+fn detect_many(args: &BenchArgs, cnbw: &Path, work: &Path, count: usize) -> Result<()> {
+    let detector = work.join("detector");
+    if !detector.exists() {
+        std::os::unix::fs::symlink(cnbw, &detector)?;
+    }
+    let own = detect::World::of_modules(work.join(format!("modules-{count}")), count)?;
+    let reference = args
+        .reference
+        .as_deref()
+        .map(|dir| {
+            let world = detect::World::of_scripts(work.join(format!("scripts-{count}")), count)?;
+            anyhow::Ok((dir.join("detector").canonicalize()?, world))
+        })
+        .transpose()?;
+    let (mut ours, mut theirs) = (Times::default(), Times::default());
+    for round in 0..=args.runs {
+        let time = timed(&mut own.detect(&detector))?;
+        // The first round fills the compile cache and is not counted.
+        if round > 0 {
+            ours.0.push(time);
+        }
+        if let Some((detector, world)) = &reference {
+            let time = timed(&mut world.detect(detector))?;
+            if round > 0 {
+                theirs.0.push(time);
+            }
+        }
+    }
+    row(&format!("detect-{count}"), &mut ours);
+    if reference.is_some() {
+        ratio("  reference's detector", &mut ours, &mut theirs);
+    }
+    Ok(())
 }
 
 /// A small site, no cache of images or layers, a new layout: what a first build costs.
@@ -92,13 +142,17 @@ fn cold_small(args: &BenchArgs, cnbw: &Path, work: &Path) -> Result<()> {
     }
     row("cold-small@layout", &mut ours);
     if reference.is_some() {
-        row("  reference's creator", &mut theirs);
-        println!(
-            "  ratio of medians: {:.1}",
-            theirs.median().as_secs_f64() / ours.median().as_secs_f64()
-        );
+        ratio("  reference's creator", &mut ours, &mut theirs);
     }
     Ok(())
+}
+
+fn ratio(name: &str, ours: &mut Times, theirs: &mut Times) {
+    row(name, theirs);
+    println!(
+        "  ratio of medians: {:.1}",
+        theirs.median().as_secs_f64() / ours.median().as_secs_f64()
+    );
 }
 
 fn row(name: &str, times: &mut Times) {
