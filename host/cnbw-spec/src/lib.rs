@@ -14,6 +14,7 @@ pub mod build_toml;
 pub mod buildpack_plan;
 pub mod descriptor;
 pub mod document;
+pub mod download;
 pub mod env;
 pub mod exec_env;
 pub mod exit;
