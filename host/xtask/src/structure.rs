@@ -37,6 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cnbw-sandbox", &["cnbw-lifecycle", "cnbw-spec"]),
     ("cnbw-spec", &[]),
     ("cnbw-testkit", &[]),
+    ("cnbw-unpack", &[]),
     ("conformance", &["cnbw-testkit"]),
     ("xtask", &[]),
 ];
