@@ -3,6 +3,7 @@
 use cap_std::fs::Dir;
 use cnbw::{BuildpackSource, Filter, IntakeError};
 use cnbw_spec::document::DocumentError;
+use cnbw_spec::exec_env;
 use cnbw_spec::project::{Project, parse_project};
 
 /// The part of a project descriptor that a build follows.
@@ -92,7 +93,7 @@ fn follow(file: &str, project: &Project) -> Result<Descriptor, DescriptorError> 
         ));
     }
     let mut buildpacks = Vec::new();
-    for buildpack in &project.group {
+    for buildpack in project.group.iter().filter(|it| applies(&it.exec_env)) {
         if buildpack.script.is_some() {
             return Err(unsupported(
                 "an inline buildpack (`script`)".to_owned(),
@@ -118,7 +119,21 @@ fn follow(file: &str, project: &Project) -> Result<Descriptor, DescriptorError> 
             }
         }
     }
-    let mut notes = Vec::new();
+    let mut notes: Vec<String> = project
+        .unknown_keys
+        .iter()
+        .map(|key| {
+            format!(
+                "the project descriptor `{file}` has the unknown key `{}`, which is ignored",
+                key.escape_debug()
+            )
+        })
+        .collect();
+    if !project.has_schema {
+        notes.push(format!(
+            "the project descriptor `{file}` names no `schema-version`; it is read as schema 0.1"
+        ));
+    }
     if let Some(builder) = &project.builder {
         notes.push(format!(
             "the project descriptor names the builder `{}`; cnbw uses its own",
@@ -131,11 +146,17 @@ fn follow(file: &str, project: &Project) -> Result<Descriptor, DescriptorError> 
         env: project
             .build_env
             .iter()
+            .filter(|variable| applies(&variable.exec_env))
             .map(|variable| (variable.name.clone(), variable.value.clone().into_bytes()))
             .collect(),
         buildpacks,
         notes,
     })
+}
+
+/// Whether something that is declared for execution environments exists in the one that images are built for.
+fn applies(declared: &[String]) -> bool {
+    exec_env::is_eligible(declared, exec_env::DEFAULT)
 }
 
 impl Descriptor {

@@ -2,28 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Ended, Place, eats_memory, exits, never_ends, says};
-
-/// The end of a build that failed as it should.
-fn assert_refused(place: &Place, ended: &Ended, code: i32, words: &[&str]) {
-    assert_eq!(ended.code, Some(code), "{}", ended.stderr);
-    assert_eq!(ended.stdout, "", "standard output is for results");
-    assert_eq!(
-        ended.stderr.matches("error:").count(),
-        1,
-        "one error: {}",
-        ended.stderr
-    );
-    for word in words {
-        assert!(
-            ended.stderr.contains(word),
-            "`{word}` is not in: {}",
-            ended.stderr
-        );
-    }
-    assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
-    assert_eq!(place.outputs(), Vec::<String>::new());
-}
+use crate::support::{Place, assert_refused, eats_memory, exits, never_ends, says};
 
 #[test]
 fn a_missing_path_is_named() {

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod build;
+mod descriptor;
 mod documentation;
 mod interrupt;
 mod reproducible;

@@ -122,6 +122,27 @@ pub(crate) fn finished(command: &mut Command) -> Ended {
     }
 }
 
+/// The end of a build that failed as it should.
+pub(crate) fn assert_refused(place: &Place, ended: &Ended, code: i32, words: &[&str]) {
+    assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+    assert_eq!(ended.stdout, "", "standard output is for results");
+    assert_eq!(
+        ended.stderr.matches("error:").count(),
+        1,
+        "one error: {}",
+        ended.stderr
+    );
+    for word in words {
+        assert!(
+            ended.stderr.contains(word),
+            "`{word}` is not in: {}",
+            ended.stderr
+        );
+    }
+    assert_eq!(place.leftovers(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(place.outputs(), Vec::<String>::new());
+}
+
 /// Whether a peer program is there. A CI machine must have it.
 pub(crate) fn has(program: &str) -> bool {
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap())

@@ -9,6 +9,7 @@ mod crew;
 mod ends;
 mod files;
 mod limits;
+mod powers;
 mod processes;
 mod support;
 
