@@ -135,3 +135,25 @@ fn metadata_that_is_no_json_is_an_empty_cache() {
         .unwrap();
     assert_eq!(cache.metadata().unwrap(), CacheMetadata::default());
 }
+
+#[test]
+fn files_that_a_power_failure_left_empty_cost_time_and_nothing_else() {
+    let (_scratch_temp, scratch) = temp();
+    let (_temp, dir) = temp();
+    let first = layer(&scratch, "1");
+    let id = first.diff_id;
+    open(&dir)
+        .replace(&CacheMetadata::default(), vec![first])
+        .unwrap();
+    for entry in dir.read_dir(COMMITTED).unwrap() {
+        let name = entry.unwrap().file_name();
+        dir.open_dir(COMMITTED).unwrap().write(name, "").unwrap();
+    }
+    let cache = open(&dir);
+    assert_eq!(cache.metadata().unwrap(), CacheMetadata::default());
+    assert!(!is_usable(&cache, &id));
+    cache
+        .replace(&CacheMetadata::default(), vec![layer(&scratch, "1")])
+        .unwrap();
+    assert!(is_usable(&open(&dir), &id));
+}
