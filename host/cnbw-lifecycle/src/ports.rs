@@ -128,6 +128,9 @@ pub enum GuestFault {
         /// The limit in MiB.
         limit_mib: u64,
     },
+    /// The program failed after it was refused more room in its directories.
+    #[error("the program failed after {0}")]
+    Quota(Quota),
     /// Compiling the program took more time or memory than allowed.
     #[error("`{path}` is too complex to compile within the limits: {reason}")]
     TooComplex {
@@ -145,6 +148,23 @@ pub enum GuestFault {
         /// What happened.
         reason: String,
     },
+}
+
+/// What a program was refused more of in its directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Quota {
+    /// Bytes, with the limit.
+    #[error("it was refused to write more than its {0} bytes into its directories")]
+    Bytes(u64),
+    /// Files, directories and links, with the limit.
+    #[error("it was refused to make more than its {0} files, directories and links")]
+    Files(u64),
+    /// Directories below each other, with the limit.
+    #[error("it was refused to make something more than its {0} directories deep")]
+    Depth(u64),
+    /// Nothing by a limit: the disk itself, or the user's share of it, is full.
+    #[error("the disk below its directories was full")]
+    Disk,
 }
 
 impl GuestFault {

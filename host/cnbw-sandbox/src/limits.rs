@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cnbw_lifecycle::ports::Program;
+use cnbw_lifecycle::ports::{Program, Quota};
+
+use crate::protocol::Refused;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -68,6 +70,16 @@ impl Limits {
         match program {
             Program::Detect => self.detect_time,
             Program::Build => self.build_time,
+        }
+    }
+
+    /// What a guest was refused, with the limit that it met.
+    pub(crate) fn quota(&self, refused: Refused) -> Quota {
+        match refused {
+            Refused::Bytes => Quota::Bytes(self.written_bytes),
+            Refused::Files => Quota::Files(self.written_files),
+            Refused::Depth => Quota::Depth(u64::try_from(self.depth).unwrap_or(u64::MAX)),
+            Refused::Disk => Quota::Disk,
         }
     }
 

@@ -146,10 +146,30 @@ pub(crate) enum Outcome {
     OutOfTime,
     /// The program trapped after it was refused memory.
     OutOfMemory,
+    /// The program ended with a status other than 0, or trapped, after it was refused room.
+    OutOfSpace {
+        /// What there was no more of when it was first refused.
+        refused: Refused,
+        /// The status; `None` says that it trapped.
+        status: Option<i32>,
+    },
     /// The program cannot be loaded: the rule that it breaks.
     Unloadable(String),
     /// The worker itself failed, or cannot lock itself in.
     Failed(String),
+}
+
+/// What a guest's directories have no more room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Refused {
+    /// Bytes, by the limit.
+    Bytes,
+    /// Files, directories and links, by the limit.
+    Files,
+    /// Directories below each other, by the limit.
+    Depth,
+    /// Anything: the disk is full.
+    Disk,
 }
 
 /// What a worker sends.

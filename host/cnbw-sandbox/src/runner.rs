@@ -375,6 +375,13 @@ impl BuildpackRunner for SandboxRunner {
             Ending::Outcome(Outcome::OutOfMemory) => Err(GuestFault::OutOfMemory {
                 limit_mib: self.limits.memory_mib(),
             }),
+            Ending::Outcome(Outcome::OutOfSpace { refused, status }) => {
+                // A detect program that says no says no, whatever it was refused before.
+                match status {
+                    Some(100) if invocation.program == Program::Detect => Ok(100),
+                    _ => Err(GuestFault::Quota(self.limits.quota(refused))),
+                }
+            }
             Ending::Outcome(Outcome::Unloadable(reason)) => Err(GuestFault::Unloadable {
                 path: program.path,
                 reason: escape(&reason, MAX_REASON_CHARACTERS),

@@ -250,7 +250,7 @@ fn call(store: &mut Store<Guest>, linker: &Linker<Guest>, component: &Component)
     };
     match command.wasi_cli_run().call_run(&mut *store) {
         Ok(Ok(())) => Outcome::Exited(0),
-        Ok(Err(())) => Outcome::Exited(1),
+        Ok(Err(())) => exited(store, 1),
         Err(error) => ended(store, &error),
     }
 }
@@ -266,15 +266,35 @@ fn instantiation_failed(store: &Store<Guest>, error: &wasmtime::Error) -> Outcom
 
 fn ended(store: &Store<Guest>, error: &wasmtime::Error) -> Outcome {
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
-        return Outcome::Exited(exit.0);
+        return exited(store, exit.0);
     }
     if store.data().limiter.refused_memory {
         return Outcome::OutOfMemory;
     }
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => Outcome::OutOfTime,
+    let trap = error.downcast_ref::<Trap>();
+    if matches!(trap, Some(Trap::Interrupt)) {
+        return Outcome::OutOfTime;
+    }
+    if let Some(refused) = store.data().files.refused() {
+        return Outcome::OutOfSpace {
+            refused,
+            status: None,
+        };
+    }
+    match trap {
         Some(trap) => Outcome::Trapped(describe_trap(*trap, error)),
         None => Outcome::Trapped(error.root_cause().to_string()),
+    }
+}
+
+/// A status. One that says failure has its likely reason beside it, if the guest was refused room.
+fn exited(store: &Store<Guest>, status: i32) -> Outcome {
+    match store.data().files.refused() {
+        Some(refused) if status != 0 => Outcome::OutOfSpace {
+            refused,
+            status: Some(status),
+        },
+        _ => Outcome::Exited(status),
     }
 }
 

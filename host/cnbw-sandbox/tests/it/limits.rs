@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cnbw_lifecycle::ports::GuestFault;
+use cnbw_lifecycle::ports::{GuestFault, Program, Quota};
 
 use crate::support::{World, module};
 
@@ -80,4 +80,115 @@ fn a_long_sleep_takes_no_time() {
     ));
     world.limits.build_time = Duration::from_mins(1);
     assert_eq!(world.run().0, Ok(0));
+}
+
+/// Makes a file in its layer, writes as many bytes as the first word says, and ends with 0 if all were taken,
+/// else with this status.
+fn writes(bytes: u32, status: i32) -> World {
+    World::new(&module(
+        r#"(import "wasi_snapshot_preview1" "path_open"
+             (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+           (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#,
+        r#"(data (i32.const 100) "layers/test/file")"#,
+        &format!(
+            "(drop (call $open (i32.const 4) (i32.const 1) (i32.const 100) (i32.const 16)
+                (i32.const 1) (i64.const 64) (i64.const 0) (i32.const 0) (i32.const 8)))
+             (i32.store (i32.const 16) (i32.const 1000))
+             (i32.store (i32.const 20) (i32.const {bytes}))
+             (if (call $write (i32.load (i32.const 8)) (i32.const 16) (i32.const 1) (i32.const 24))
+                (then (call $exit (i32.const {status}))))"
+        ),
+    ))
+}
+
+#[test]
+fn bytes_at_the_limit_are_written_and_one_more_is_a_quota_fault() {
+    for (bytes, result) in [
+        (999, Ok(0)),
+        (1000, Ok(0)),
+        (1001, Err(GuestFault::Quota(Quota::Bytes(1000)))),
+    ] {
+        let mut world = writes(bytes, 7);
+        world.limits.written_bytes = 1000;
+        assert_eq!(world.run().0, result, "{bytes}");
+    }
+}
+
+#[test]
+fn a_program_that_lives_with_the_refusal_has_not_failed() {
+    let mut world = writes(1001, 0);
+    world.limits.written_bytes = 1000;
+    assert_eq!(world.run().0, Ok(0));
+}
+
+#[test]
+fn a_trap_after_a_refusal_is_a_quota_fault_and_a_no_of_detect_is_a_no() {
+    // 100 is a status like any other for a build program.
+    let fault = Err(GuestFault::Quota(Quota::Bytes(1000)));
+    for (program, result) in [(Program::Build, fault), (Program::Detect, Ok(100))] {
+        let mut world = writes(1001, 100);
+        world.limits.written_bytes = 1000;
+        world.program = program;
+        let bin = world.dir("buildpack/bin");
+        bin.copy("build", &bin, "detect").unwrap();
+        assert_eq!(world.run().0, result);
+    }
+}
+
+/// Makes this many directories, each below the one before or all beside each other, and ends with the error
+/// number of the last one.
+fn makes_directories(count: usize, nested: bool) -> World {
+    let names: Vec<String> = (1..=count)
+        .map(|number| {
+            let last = if nested {
+                vec!["d"; number].join("/")
+            } else {
+                format!("d{number}")
+            };
+            format!("layers/test/{last}")
+        })
+        .collect();
+    let mut data = String::new();
+    let mut body = String::new();
+    for (index, name) in names.iter().enumerate() {
+        let address = 100 + index * 100;
+        data.push_str(&format!(r#"(data (i32.const {address}) "{name}")"#));
+        body.push_str(&format!(
+            "(global.set $last (call $mkdir (i32.const 4) (i32.const {address}) (i32.const {})))",
+            name.len()
+        ));
+    }
+    World::new(&module(
+        r#"(import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
+           (global $last (mut i32) (i32.const 0))"#,
+        &data,
+        &format!("{body} (call $exit (global.get $last))"),
+    ))
+}
+
+#[test]
+fn files_at_the_limit_are_made_and_one_more_is_a_quota_fault() {
+    for (count, result) in [
+        (2, Ok(0)),
+        (3, Ok(0)),
+        (4, Err(GuestFault::Quota(Quota::Files(3)))),
+    ] {
+        let mut world = makes_directories(count, false);
+        world.limits.written_files = 3;
+        assert_eq!(world.run().0, result, "{count}");
+    }
+}
+
+#[test]
+fn depth_at_the_limit_is_allowed_and_one_more_is_a_quota_fault() {
+    // `/layers/test` is two deep.
+    for (count, result) in [
+        (3, Ok(0)),
+        (4, Ok(0)),
+        (5, Err(GuestFault::Quota(Quota::Depth(6)))),
+    ] {
+        let mut world = makes_directories(count, true);
+        world.limits.depth = 6;
+        assert_eq!(world.run().0, result, "{count}");
+    }
 }

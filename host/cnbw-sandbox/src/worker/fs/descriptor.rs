@@ -286,7 +286,7 @@ impl types::HostDescriptor for View<'_> {
                 .return_bytes(before.saturating_sub(new_size)),
             Err(errno) => {
                 self.files.quota.return_bytes(growth);
-                return Err(code(errno).into());
+                return Err(self.files.quota.code(errno).into());
             }
         }
         Ok(())

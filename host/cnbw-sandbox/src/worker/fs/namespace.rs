@@ -16,6 +16,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 use super::error::{CodeResult, code};
 use super::quota::Quota;
 use crate::protocol::MountPoint;
+use crate::protocol::Refused;
 
 /// Links that one path may lead over, as on Linux.
 const MAX_LINKS: usize = 40;
@@ -256,12 +257,20 @@ impl FileSystem {
             })
     }
 
+    /// What the guest was refused room for first, if it ever was.
+    pub(crate) fn refused(&self) -> Option<Refused> {
+        self.quota.refused()
+    }
+
     /// Whether something may be made below a directory, by depth and length of names.
     pub(super) fn check_new_name(&self, entry: &Entry) -> CodeResult<()> {
         let path = entry.parent.child_path(&entry.name);
         let depth = path.split(|byte| *byte == b'/').count() - 1;
-        if depth > self.depth || path.len() > MAX_PATH_BYTES {
+        if path.len() > MAX_PATH_BYTES {
             return Err(ErrorCode::NameTooLong);
+        }
+        if depth > self.depth {
+            return Err(self.quota.refuse(Refused::Depth));
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
 
 use super::error::{CodeResult, code};
 use super::namespace::{Base, Entry, FileSystem, Node, Target};
+use crate::protocol::Refused;
 
 /// Permission bits of new files, before anything else is said.
 const NEW_FILE_MODE: Mode = Mode::from_raw_mode(0o644);
@@ -158,6 +159,9 @@ impl FileSystem {
             }
             Err(error) => {
                 self.quota.return_entry();
+                if matches!(error, ErrorCode::InsufficientSpace | ErrorCode::Quota) {
+                    self.quota.refuse(Refused::Disk);
+                }
                 Err(error)
             }
         }
@@ -338,7 +342,7 @@ impl FileSystem {
 
     fn give_entry_back(&self, errno: Errno) -> ErrorCode {
         self.quota.return_entry();
-        code(errno)
+        self.quota.code(errno)
     }
 
     /// Gives back what a removed name held.

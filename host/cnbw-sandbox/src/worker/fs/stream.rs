@@ -54,7 +54,7 @@ pub(super) fn write_at(
             Err(Errno::INTR) => {}
             Err(errno) => {
                 quota.return_bytes(growth.min(end.saturating_sub(offset)));
-                return Err(code(errno));
+                return Err(quota.code(errno));
             }
         }
     }

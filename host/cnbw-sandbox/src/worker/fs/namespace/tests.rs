@@ -246,7 +246,7 @@ fn entries_and_depth_end_at_their_limits_and_come_back() {
         files
             .create_directory(&base, "/workspace/a/b/")
             .and_then(|()| { files.create_directory(&base, "/workspace/a/b/c") }),
-        Err(ErrorCode::NameTooLong)
+        Err(ErrorCode::InsufficientSpace)
     );
     assert_eq!(
         files.open(&base, "/workspace/x", CREATE).unwrap_err(),
