@@ -152,11 +152,11 @@ fn makes_directories(count: usize, nested: bool) -> World {
     let mut body = String::new();
     for (index, name) in names.iter().enumerate() {
         let address = 100 + index * 100;
-        data.push_str(&format!(r#"(data (i32.const {address}) "{name}")"#));
-        body.push_str(&format!(
-            "(global.set $last (call $mkdir (i32.const 4) (i32.const {address}) (i32.const {})))",
-            name.len()
-        ));
+        data += &format!(r#"(data (i32.const {address}) "{name}")"#);
+        let length = name.len();
+        body += &format!(
+            "(global.set $last (call $mkdir (i32.const 4) (i32.const {address}) (i32.const {length})))"
+        );
     }
     World::new(&module(
         r#"(import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
