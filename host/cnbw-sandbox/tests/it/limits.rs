@@ -148,20 +148,24 @@ fn makes_directories(count: usize, nested: bool) -> World {
             format!("layers/test/{last}")
         })
         .collect();
-    let mut data = String::new();
-    let mut body = String::new();
-    for (index, name) in names.iter().enumerate() {
-        let address = 100 + index * 100;
-        data += &format!(r#"(data (i32.const {address}) "{name}")"#);
-        let length = name.len();
-        body += &format!(
-            "(global.set $last (call $mkdir (i32.const 4) (i32.const {address}) (i32.const {length})))"
-        );
-    }
+    let (data, body): (Vec<String>, Vec<String>) = names
+        .iter()
+        .enumerate()
+        .map(|(index, name)| {
+            let (address, length) = (100 + index * 100, name.len());
+            (
+                format!(r#"(data (i32.const {address}) "{name}")"#),
+                format!(
+                    "(global.set $last (call $mkdir (i32.const 4) (i32.const {address}) (i32.const {length})))"
+                ),
+            )
+        })
+        .unzip();
+    let body = body.concat();
     World::new(&module(
         r#"(import "wasi_snapshot_preview1" "path_create_directory" (func $mkdir (param i32 i32 i32) (result i32)))
            (global $last (mut i32) (i32.const 0))"#,
-        &data,
+        &data.concat(),
         &format!("{body} (call $exit (global.get $last))"),
     ))
 }
