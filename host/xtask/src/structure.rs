@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cnbw",
         &[
+            "cnbw-broker",
             "cnbw-lifecycle",
             "cnbw-oci",
             "cnbw-registry",
@@ -19,10 +20,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cnbw-spec",
         ],
     ),
+    ("cnbw-broker", &["cnbw-spec"]),
     (
         "cnbw-cli",
         &[
             "cnbw",
+            "cnbw-broker",
             "cnbw-lifecycle",
             "cnbw-oci",
             "cnbw-registry",
@@ -46,7 +49,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KEPT_APART: &[(&str, &[&str])] = &[
     ("wasmtime", &["cnbw-sandbox"]),
     ("wasmtime-wasi", &["cnbw-sandbox"]),
-    ("ureq", &["cnbw-registry"]),
+    ("ureq", &["cnbw-broker", "cnbw-registry"]),
 ];
 
 const MAX_LINES: usize = 800;
