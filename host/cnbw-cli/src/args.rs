@@ -51,11 +51,44 @@ pub(crate) enum Command {
     /// Check images.
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Make run images.
+    #[command(subcommand)]
+    RunImage(RunImageCommand),
     /// Put new run images below applications, without touching their layers.
     Rebase(RebaseArgs),
     /// Look after what builds left for the next ones.
     #[command(subcommand)]
     Cache(CacheCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunImageCommand {
+    /// Make a run image from Debian packages, without root and without Debian's tools.
+    Create(RunImageArgs),
+}
+
+/// What `cnbw run-image create` takes.
+#[derive(Debug, Args)]
+#[command(after_help = RUN_IMAGE_HELP)]
+pub(crate) struct RunImageArgs {
+    /// Where the image goes: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:TAG]`,
+    /// `docker://NAME`, or a plain name, which becomes the file `NAME.tar` here.
+    pub(crate) image: String,
+    /// For which platforms: `linux/amd64`, `linux/arm64`, or both with a comma, which makes an index.
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub(crate) platform: Vec<String>,
+    /// The list of packages to use instead of the built-in one; with `--update`, the file to write.
+    #[arg(long, value_name = "FILE", required_if_eq("update", "true"))]
+    pub(crate) lock: Option<PathBuf>,
+    /// Look up the newest packages and write them to the list.
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// A further Debian package, with all that it needs. May be given several times.
+    #[arg(long = "package", value_name = "NAME", requires = "update")]
+    pub(crate) packages: Vec<String>,
+    /// A registry that may be reached without TLS. May be given several times.
+    #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
+    pub(crate) insecure_registries: Vec<String>,
 }
 
 /// What `cnbw rebase` takes.
@@ -180,6 +213,14 @@ Exit status: 0 built; 1 another error; 2 wrong usage; 3 an argument has no meani
 11, 12 an API is not supported; 20 no buildpack wants the application; 21 the same, and some
 failed; 22 detection broke; 3x analysis, 4x restoring, 51 a buildpack failed, 5x building,
 6x export; 130 interrupted.";
+
+const RUN_IMAGE_HELP: &str = "\
+The image has a C and C++ library (glibc), a shell, certificate authorities and time zones. Its packages come from
+deb.debian.org by their digests: the same list gives the same image everywhere, and nothing of a package is run.
+
+  cnbw run-image create oci:run                                              the packages of this cnbw
+  cnbw run-image create oci:run --lock run.lock --update --package libpq5    the newest, and one more
+  cnbw rebase oci:shop --run-image oci:run                                   security updates, without a build";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImageCommand {

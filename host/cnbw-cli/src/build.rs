@@ -165,7 +165,7 @@ fn read_descriptor(args: &BuildArgs, app: &Dir) -> Result<Descriptor, CliError> 
 }
 
 /// The platforms asked for; that of this machine if none is.
-fn parse_platforms(texts: &[String]) -> Result<Vec<Platform>, CliError> {
+pub(crate) fn parse_platforms(texts: &[String]) -> Result<Vec<Platform>, CliError> {
     if texts.is_empty() {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",

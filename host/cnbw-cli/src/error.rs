@@ -74,6 +74,19 @@ pub(crate) enum CliError {
     NotInPlace { name: String },
     #[error(transparent)]
     Cache(#[from] CacheError),
+    #[error("downloads cannot be stored")]
+    Downloads {
+        source: Box<dyn Error + Send + Sync>,
+    },
+    #[error("cannot look up packages")]
+    Packages(#[from] cnbw_debian::ResolveError),
+    #[error(transparent)]
+    PackageList(#[from] cnbw_debian::LockError),
+    #[error("cannot make the run image for {platform}")]
+    CreateRunImage {
+        platform: String,
+        source: cnbw_debian::ImageError,
+    },
 }
 
 fn count(faults: usize) -> String {
@@ -111,6 +124,10 @@ impl CliError {
             | Self::Store(_)
             | Self::NoImage { .. }
             | Self::Cache(_)
+            | Self::Downloads { .. }
+            | Self::Packages(_)
+            | Self::PackageList(_)
+            | Self::CreateRunImage { .. }
             | Self::Invalid { .. } => exit::FAILED,
         }
     }

@@ -7,6 +7,7 @@ mod args;
 mod build;
 mod cache;
 mod descriptor;
+mod downloads;
 mod environment;
 mod error;
 mod image;
@@ -15,6 +16,7 @@ mod lifecycle;
 mod places;
 mod rebase;
 mod report;
+mod run_image;
 mod variables;
 
 use std::ffi::OsString;
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Build(args) => build::run(&args, cli.output),
         Command::Image(command) => image::run(&command, cli.output),
+        Command::RunImage(command) => run_image::run(&command, cli.output),
         Command::Rebase(args) => rebase::run(&args, cli.output),
         Command::Cache(command) => cache::run(&command, cli.output),
     }

@@ -133,11 +133,7 @@ pub(crate) fn destination(
         names.push(target.name());
         shown.push(target.shown());
     }
-    let sink: Arc<dyn IndexSink> = match &main {
-        Target::Registry(_) => registries.client()?,
-        Target::Layout { path, .. } => Arc::new(LazyLayout::new(path.clone())),
-        Target::Archive { path, format, .. } => Arc::new(archive_sink(path, *format)?),
-    };
+    let sink = main.sink(registries)?;
     let previous = match (&args.previous_image, &main) {
         (Some(name), _) => {
             let found = find(name, registries)?;
@@ -165,6 +161,25 @@ pub(crate) fn destination(
         shown,
         previous,
         public: matches!(main, Target::Registry(_)),
+    })
+}
+
+/// A place that an image is written to under one name.
+pub(crate) struct Output {
+    pub(crate) sink: Arc<dyn IndexSink>,
+    /// Its name in that place.
+    pub(crate) name: String,
+    /// Its name for people.
+    pub(crate) shown: String,
+}
+
+/// Where an image goes that is not built from an application.
+pub(crate) fn output(name: &str, registries: &Registries) -> Result<Output, CliError> {
+    let target = Target::parse(name, false)?;
+    Ok(Output {
+        sink: target.sink(registries)?,
+        name: target.name(),
+        shown: target.shown(),
     })
 }
 
@@ -217,6 +232,14 @@ impl Target {
                 format: ArchiveFormat::Docker,
                 shown: text.to_owned(),
             },
+        })
+    }
+
+    fn sink(&self, registries: &Registries) -> Result<Arc<dyn IndexSink>, CliError> {
+        Ok(match self {
+            Self::Registry(_) => registries.client()?,
+            Self::Layout { path, .. } => Arc::new(LazyLayout::new(path.clone())),
+            Self::Archive { path, format, .. } => Arc::new(archive_sink(path, *format)?),
         })
     }
 
@@ -353,6 +376,11 @@ pub(crate) fn compile_cache() -> Option<Dir> {
     private_directory(&environment::cache_home()?.join("compiled"))
 }
 
+/// The directory for downloads.
+pub(crate) fn download_store() -> Option<Dir> {
+    private_directory(&environment::cache_home()?.join("artifacts"))
+}
+
 /// The directory for layers that buildpacks cache for this image.
 pub(crate) fn build_cache(destination: &Destination, clear: bool) -> Option<Dir> {
     let place = std::env::current_dir().ok()?;
@@ -387,6 +415,24 @@ fn private_directory(path: &Path) -> Option<Dir> {
         .create(path)
         .ok()?;
     Dir::open_ambient_dir(path, ambient_authority()).ok()
+}
+
+/// Writes a small text file as a whole: whoever reads it sees the old or the new one.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), CliError> {
+    let (dir, name) = split(path)?;
+    let error = |source| PathError {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    let temporary = format!(".{name}.{}", std::process::id());
+    dir.write(&temporary, text)
+        .and_then(|()| dir.rename(&temporary, &dir, &name))
+        .map_err(error)
+        .inspect_err(|_| {
+            dir.remove_file(&temporary).ok();
+        })?;
+    Ok(())
 }
 
 /// Reads a small text file.

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "cnbw",
             "cnbw-broker",
+            "cnbw-debian",
             "cnbw-lifecycle",
             "cnbw-oci",
             "cnbw-registry",
@@ -33,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cnbw-spec",
         ],
     ),
+    ("cnbw-debian", &["cnbw-oci", "cnbw-unpack"]),
     ("cnbw-launcher", &[]),
     ("cnbw-lifecycle", &["cnbw-oci", "cnbw-spec"]),
     ("cnbw-oci", &[]),

@@ -14,6 +14,7 @@ mod descriptor;
 mod documentation;
 mod interrupt;
 mod reproducible;
+mod run_image;
 mod support;
 mod transports;
 
