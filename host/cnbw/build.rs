@@ -28,11 +28,15 @@ const ARCHITECTURES: [(&str, &str); 2] = [
 ];
 
 /// What the results depend on, below the repository's root.
-const WATCHED: [&str; 6] = [
+const WATCHED: [&str; 10] = [
     "Cargo.lock",
     "host/cnbw-launcher",
     "guest-examples/Cargo.lock",
     "guest-examples/Cargo.toml",
+    "guest-examples/environment-variables",
+    "guest-examples/image-labels",
+    "guest-examples/procfile",
+    "guest-examples/sdk",
     "guest-examples/static-site/buildpack",
     "guest-examples/static-site/server",
 ];
@@ -47,11 +51,15 @@ fn main() -> Result<()> {
     }
     let launchers = launchers(&root, &target, &out)?;
     let static_site = static_site(&root, &target, &out)?;
-    let code = format!(
-        "{}{}",
-        table("LAUNCHERS", &launchers)?,
-        table("STATIC_SITE", &static_site)?
-    );
+    let mut code = table("LAUNCHERS", &launchers)?;
+    code.push_str(&table("STATIC_SITE", &static_site)?);
+    for (constant, name) in [
+        ("PROCFILE", "procfile"),
+        ("ENVIRONMENT_VARIABLES", "environment-variables"),
+        ("IMAGE_LABELS", "image-labels"),
+    ] {
+        code.push_str(&table(constant, &single(&root, &target, &out, name)?)?);
+    }
     fs::write(out.join("embedded.rs"), code)?;
     Ok(())
 }
@@ -144,6 +152,34 @@ fn static_site(root: &Path, target: &Path, out: &Path) -> Result<Vec<(String, Pa
         files.push((format!("server/{architecture}.sha256"), digest));
     }
     Ok(files)
+}
+
+/// The files of a buildpack that is one program, which goes by both names.
+fn single(root: &Path, target: &Path, out: &Path, name: &str) -> Result<Vec<(String, PathBuf)>> {
+    let package = format!("{name}-buildpack");
+    build_guest(
+        root,
+        target,
+        &[
+            "--profile",
+            "guest",
+            "-p",
+            &package,
+            "--target",
+            "wasm32-wasip1",
+        ],
+    )?;
+    let built = target.join(format!("wasm32-wasip1/guest/{package}.wasm"));
+    let program = keep(&built, out, &format!("{name}.wasm"))?;
+    let descriptor = root.join(format!("guest-examples/{name}/buildpack.toml"));
+    Ok(vec![
+        (
+            "buildpack.toml".to_owned(),
+            keep(&descriptor, out, &format!("{name}.toml"))?,
+        ),
+        ("bin/detect".to_owned(), program.clone()),
+        ("bin/build".to_owned(), program),
+    ])
 }
 
 /// A constant that includes files by name.

@@ -269,8 +269,10 @@ pub(crate) mod tests {
         fn fetch(&self, url: &str, digest: Option<&Digest>) -> Result<Vec<u8>, FetchError> {
             let missing = || FetchError(format!("`{url}` is not there").into());
             let bytes = self.0.get(url).cloned().ok_or_else(missing)?;
-            assert_eq!(digest, Some(&Digest::of(&bytes)));
-            Ok(bytes)
+            match digest {
+                Some(digest) if *digest == Digest::of(&bytes) => Ok(bytes),
+                _ => Err(FetchError("it was not asked for by its digest".into())),
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use cnbw_spec::document::{DocumentError, MAX_DOCUMENT_BYTES};
 use cnbw_spec::id::BuildpackRef;
 use cnbw_spec::order::{Order, OrderElement, OrderGroup};
 
-use crate::builtin::{BUILDPACKS, BuiltInBuildpack};
+use crate::builtin::{BUILDPACKS, BuiltInBuildpack, ORDER};
 use crate::request::BuildpackSource;
 
 /// Why the buildpacks of a build cannot be had.
@@ -80,10 +80,17 @@ pub(crate) fn collect(
         for built_in in BUILDPACKS {
             let descriptor = describe(built_in)?;
             collected.add_built_in(built_in, &descriptor.buildpack, scratch)?;
-            collected
-                .order
-                .order
-                .push(group(vec![descriptor.buildpack]));
+        }
+        for ids in ORDER {
+            let members = ids
+                .iter()
+                .map(|id| Ok(find(id, None)?.1))
+                .collect::<Result<Vec<_>, BuildpackError>>()?;
+            let mut group = group(members);
+            for element in group.group.iter_mut().skip(1) {
+                element.optional = true;
+            }
+            collected.order.order.push(group);
         }
         return Ok(collected);
     }

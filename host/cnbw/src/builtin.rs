@@ -16,11 +16,36 @@ pub struct BuiltInBuildpack {
     files: &'static [(&'static str, &'static [u8])],
 }
 
-/// The built-in buildpacks, in the order of the default builder: each alone in a group, the first that
-/// wants the application wins.
-pub const BUILDPACKS: &[BuiltInBuildpack] = &[BuiltInBuildpack {
-    files: embedded::STATIC_SITE,
-}];
+/// The built-in buildpacks.
+pub const BUILDPACKS: &[BuiltInBuildpack] = &[
+    BuiltInBuildpack {
+        files: embedded::PROCFILE,
+    },
+    BuiltInBuildpack {
+        files: embedded::STATIC_SITE,
+    },
+    BuiltInBuildpack {
+        files: embedded::ENVIRONMENT_VARIABLES,
+    },
+    BuiltInBuildpack {
+        files: embedded::IMAGE_LABELS,
+    },
+];
+
+/// The order of the default builder: the first group that wants the application wins. The first of a group has to,
+/// the others may. A Procfile says how an application starts, whatever else is in it.
+pub(crate) const ORDER: [[&str; 3]; 2] = [
+    [
+        "cnbw/procfile",
+        "cnbw/environment-variables",
+        "cnbw/image-labels",
+    ],
+    [
+        "cnbw/static-site",
+        "cnbw/environment-variables",
+        "cnbw/image-labels",
+    ],
+];
 
 impl BuiltInBuildpack {
     /// Its descriptor.
@@ -72,6 +97,17 @@ mod tests {
                     descriptor.buildpack
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_order_names_buildpacks_that_there_are() {
+        let known: Vec<String> = BUILDPACKS
+            .iter()
+            .map(|it| it.descriptor().unwrap().buildpack.id.to_string())
+            .collect();
+        for id in super::ORDER.iter().flatten() {
+            assert!(known.iter().any(|known| known == id), "{id}");
         }
     }
 

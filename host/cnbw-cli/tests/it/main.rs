@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod build;
+mod built_in;
 mod descriptor;
 mod documentation;
 mod interrupt;
