@@ -1,6 +1,7 @@
 //! Detection of many distinct buildpacks in one group, all of which pass.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -61,6 +62,18 @@ impl World {
             std::fs::create_dir_all(root.join(dir)).with_context(|| dir.to_owned())?;
         }
         Ok(Self { root })
+    }
+
+    /// The command of the reference, which refuses to detect as root.
+    pub(crate) fn detect_as_nobody(&self, detector: &Path) -> Result<Command> {
+        const NOBODY: u32 = 65534;
+        let mut command = self.detect(detector);
+        if std::fs::metadata("/proc/self")?.uid() == 0 {
+            command.uid(NOBODY).gid(NOBODY);
+            let layers = self.root.join("layers");
+            std::fs::set_permissions(layers, std::fs::Permissions::from_mode(0o777))?;
+        }
+        Ok(command)
     }
 
     /// The command that detects. `detector` is either side's program of that name.
