@@ -59,16 +59,40 @@ fn serve() -> Result<(), String> {
     // Nothing of a guest goes into these, so that they can be made while nobody waits for them.
     let kit = Kit::new();
     let (job, descriptors) = protocol::receive_job(socket.as_fd()).map_err(no_job)?;
-    let outcome = match lock_in(&job, &descriptors, jailed, &socket) {
-        Ok(()) => do_job(job, descriptors, &kit, &socket),
-        Err(reason) => Outcome::Failed(reason),
-    };
-    report(&socket, &outcome)?;
-    // The parent kills workers that it has no more jobs for.
-    loop {
-        let (job, descriptors) = protocol::receive_job(socket.as_fd()).map_err(no_job)?;
-        report(&socket, &do_job(job, descriptors, &kit, &socket))?;
+    if let Err(reason) = lock_in(&job, &descriptors, jailed, &socket) {
+        return report(&socket, &Outcome::Failed(reason));
     }
+    // The main thread's stack is as large as the user's limits say. A guest's must not depend on it.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("guest".to_owned())
+            .stack_size(guest::STACK_BYTES)
+            .spawn_scoped(scope, || do_jobs(job, descriptors, &kit, &socket));
+        match thread {
+            Ok(thread) => thread
+                .join()
+                .unwrap_or_else(|_| report(&socket, &failed("the worker panicked"))),
+            Err(error) => report(&socket, &failed(&format!("cannot start a thread: {error}"))),
+        }
+    })
+}
+
+/// Does the first job, and further ones as they come. The parent kills workers that it has no more jobs for.
+fn do_jobs(
+    mut job: Job,
+    mut descriptors: Vec<OwnedFd>,
+    kit: &Kit,
+    socket: &OwnedFd,
+) -> Result<(), String> {
+    loop {
+        report(socket, &do_job(job, descriptors, kit, socket))?;
+        (job, descriptors) = protocol::receive_job(socket.as_fd())
+            .map_err(|error| format!("no further job came: {error}"))?;
+    }
+}
+
+fn failed(reason: &str) -> Outcome {
+    Outcome::Failed(reason.to_owned())
 }
 
 fn report(socket: &OwnedFd, outcome: &Outcome) -> Result<(), String> {

@@ -69,7 +69,7 @@ impl BuildProgram<'_> {
     ) -> Result<Invocation, BuildError> {
         let programs = self.request.programs;
         let guest_path = self.loaded.module.guest_path.as_str();
-        let plan_path = private.plan_path();
+        let plan_path = PrivateDirectory::plan_path();
         let environment = ProgramEnvironment {
             phase: Phase::Build,
             api: self.api,

@@ -1,6 +1,7 @@
 //! Tries one candidate group: runs what has not run, counts verdicts, resolves the build plans.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 
 use cnbw_spec::build_plan::{BuildPlan, PlanSections};
 use cnbw_spec::group::{Group, GroupElement};
@@ -13,7 +14,7 @@ use super::{DetectError, DetectRequest, Detected};
 use crate::buildpacks::ModuleKind;
 use crate::order::{Candidates, Element, Looked, Verdict};
 use crate::ports::BuildpackRunner;
-use crate::programs::Variables;
+use crate::programs::{PrivateDirectory, Variables};
 use crate::resolve::{Alternative, Cause, Member, Refusal, Resolution, Settled, resolve};
 
 /// All attempts of one detection.
@@ -23,6 +24,7 @@ pub(super) struct Attempts<'a> {
     variables: Variables,
     components: Components<'a>,
     runs: HashMap<Key, Run>,
+    unused: Mutex<Vec<PrivateDirectory>>,
     log: &'a mut Log,
 }
 
@@ -39,6 +41,7 @@ impl<'a> Attempts<'a> {
             variables: Variables::read(request.programs),
             components,
             runs: HashMap::new(),
+            unused: Mutex::default(),
             log,
         }
     }
@@ -58,6 +61,7 @@ impl<'a> Attempts<'a> {
             request: self.request,
             runner: self.runner,
             variables: &self.variables,
+            unused: &self.unused,
         };
         let answers = runs.run_all(&missing)?;
         let keys = missing.into_iter().map(|(key, _)| key);

@@ -46,6 +46,8 @@ pub(super) struct Runs<'a> {
     pub(super) request: &'a DetectRequest<'a>,
     pub(super) runner: &'a dyn BuildpackRunner,
     pub(super) variables: &'a Variables,
+    /// Private directories that no program is using, empty but for an empty plan.
+    pub(super) unused: &'a Mutex<Vec<PrivateDirectory>>,
 }
 
 impl Runs<'_> {
@@ -90,8 +92,16 @@ impl Runs<'_> {
             return Ok(Run { outcome, output });
         }
         let programs = self.request.programs;
-        let private = PrivateDirectory::with_plan(&programs.scratch, b"")
-            .map_err(|source| DetectError::Scratch { source })?;
+        let unused = self
+            .unused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let private = match unused {
+            Some(private) => private,
+            None => PrivateDirectory::with_plan(&programs.scratch, b"")
+                .map_err(|source| DetectError::Scratch { source })?,
+        };
         let mut output = Vec::new();
         let outcome = match self.invocation(key, component, &private) {
             Err(reason) => errored(reason),
@@ -115,6 +125,10 @@ impl Runs<'_> {
                 }
             }
         };
+        if let Some(private) = private.emptied() {
+            let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            unused.push(private);
+        }
         Ok(Run { outcome, output })
     }
 
@@ -126,7 +140,7 @@ impl Runs<'_> {
     ) -> Result<Invocation, String> {
         let programs = self.request.programs;
         let guest_path = component.module.guest_path.as_str();
-        let plan_path = private.plan_path();
+        let plan_path = PrivateDirectory::plan_path();
         let environment = ProgramEnvironment {
             phase: Phase::Detect,
             api: component.api,
@@ -190,7 +204,7 @@ fn has_detect_program(component: &Component) -> bool {
 
 fn passed(key: &Key, private: &PrivateDirectory) -> Outcome {
     match private.read_plan() {
-        Ok(plan) => judged(key, &private.plan_path(), &plan),
+        Ok(plan) => judged(key, &PrivateDirectory::plan_path(), &plan),
         Err(error) => errored(with_causes(&error)),
     }
 }

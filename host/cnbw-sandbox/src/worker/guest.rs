@@ -1,7 +1,6 @@
 //! Runs a compiled program as a command: one store, one instance, one exit status.
 
-use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::fd::OwnedFd;
@@ -58,7 +57,11 @@ impl HasData for HasClock {
 }
 
 /// What all runs of a worker share, none of which can change it: the engine, and what it offers.
-pub(super) struct Kit(Result<(Engine, Linker<Guest>), String>);
+pub(super) struct Kit {
+    parts: Result<(Engine, Linker<Guest>), String>,
+    /// Set when the clock runs.
+    clock: OnceLock<()>,
+}
 
 impl Kit {
     /// Makes it. That it cannot be made is told when it is needed.
@@ -67,7 +70,10 @@ impl Kit {
             let linker = linker(&engine)?;
             Ok((engine, linker))
         });
-        Self(made.map_err(|error| format!("the engine does not start: {error:#}")))
+        Self {
+            parts: made.map_err(|error| format!("the engine does not start: {error:#}")),
+            clock: OnceLock::new(),
+        }
     }
 
     pub(super) fn engine(&self) -> Result<&Engine, Outcome> {
@@ -75,35 +81,42 @@ impl Kit {
     }
 
     fn parts(&self) -> Result<&(Engine, Linker<Guest>), Outcome> {
-        self.0
+        self.parts
             .as_ref()
             .map_err(|reason| Outcome::Failed(reason.clone()))
     }
+
+    /// Lets guests trap when their time is over, from the first one on: threads are started in the jail. The parent
+    /// kills the worker soon after in any case.
+    fn start_clock(&self, engine: &Engine) -> std::io::Result<()> {
+        if self.clock.get().is_some() {
+            return Ok(());
+        }
+        let engine = engine.clone();
+        let tick = move || {
+            loop {
+                std::thread::sleep(TICK);
+                engine.increment_epoch();
+            }
+        };
+        std::thread::Builder::new()
+            .name("clock".to_owned())
+            .spawn(tick)?;
+        self.clock.get_or_init(|| ());
+        Ok(())
+    }
 }
 
-/// Runs the program in the first descriptor with the mounts in the others.
+/// Stack of the thread that runs guests, in bytes.
+pub(super) const STACK_BYTES: usize = WASM_STACK_BYTES + HOST_STACK_BYTES;
+
+/// Runs the program in the first descriptor with the mounts in the others. The thread has [`STACK_BYTES`] of stack.
 pub(super) fn run(
     task: &RunTask,
     kit: &Kit,
     descriptors: Vec<OwnedFd>,
     socket: &OwnedFd,
 ) -> Outcome {
-    // The main thread's stack is as large as the user's limits say. A guest's must not depend on it.
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new()
-            .name("guest".to_owned())
-            .stack_size(WASM_STACK_BYTES + HOST_STACK_BYTES)
-            .spawn_scoped(scope, || run_here(task, kit, descriptors, socket));
-        match thread {
-            Ok(thread) => thread
-                .join()
-                .unwrap_or_else(|_| Outcome::Failed("the worker panicked".to_owned())),
-            Err(error) => Outcome::Failed(format!("cannot start a thread: {error}")),
-        }
-    })
-}
-
-fn run_here(task: &RunTask, kit: &Kit, descriptors: Vec<OwnedFd>, socket: &OwnedFd) -> Outcome {
     // The engine's WASI waits on the runtime that it finds, and would start one with threads of its own.
     // Nothing here ever waits, so that this one needs neither a clock nor an event loop.
     let runtime = match tokio::runtime::Builder::new_current_thread().build() {
@@ -117,9 +130,8 @@ fn run_here(task: &RunTask, kit: &Kit, descriptors: Vec<OwnedFd>, socket: &Owned
     };
     match prepare(task, engine, descriptors, socket) {
         Ok((mut store, component)) => {
-            let clock = Clock::start(engine);
-            let outcome = match &clock {
-                Ok(_) => call(&mut store, linker, &component),
+            let outcome = match kit.start_clock(engine) {
+                Ok(()) => call(&mut store, linker, &component),
                 Err(error) => Outcome::Failed(format!("cannot start a thread: {error}")),
             };
             match store.data().files.settle_modes() {
@@ -215,29 +227,6 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
         files: &mut guest.files,
     })?;
     Ok(linker)
-}
-
-/// Lets a guest trap when its time is over, as long as the value lives. The parent kills the worker soon
-/// after in any case.
-struct Clock {
-    // Closed when the value is dropped, which ends the thread.
-    _running: Sender<()>,
-}
-
-impl Clock {
-    fn start(engine: &Engine) -> std::io::Result<Self> {
-        let (running, stopped) = channel();
-        let engine = engine.clone();
-        let tick = move || {
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                engine.increment_epoch();
-            }
-        };
-        std::thread::Builder::new()
-            .name("clock".to_owned())
-            .spawn(tick)?;
-        Ok(Self { _running: running })
-    }
 }
 
 fn call(store: &mut Store<Guest>, linker: &Linker<Guest>, component: &Component) -> Outcome {
