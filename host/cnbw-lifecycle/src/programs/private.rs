@@ -133,46 +133,41 @@ impl Drop for PrivateDirectory {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use cap_std::ambient_authority;
+    use cap_std::fs::{Permissions, PermissionsExt as _};
 
     use super::*;
 
     #[test]
     fn a_directory_in_which_nothing_is_left_serves_again_and_another_one_does_not() {
+        const PLAN: &str = "plan.0/plan.toml";
         let temp = tempfile::tempdir().unwrap();
         let scratch = Arc::new(Dir::open_ambient_dir(temp.path(), ambient_authority()).unwrap());
-        let directory = PrivateDirectory::with_plan(&scratch, b"").unwrap();
-        let path = temp.path().join(&directory.name);
-        std::fs::write(path.join("plan.0/plan.toml"), "said").unwrap();
+        let make = || PrivateDirectory::with_plan(&scratch, b"").unwrap();
+        let directory = make();
+        directory.dir.write(PLAN, "said").unwrap();
         let mut directory = directory.emptied().unwrap();
         assert_eq!(directory.read_plan().unwrap(), b"");
 
-        let plan = |path: &std::path::Path| path.join("plan.0/plan.toml");
-        let leave: [fn(&std::path::Path); 6] = [
-            |path| std::fs::write(path.join("more"), "").unwrap(),
-            |path| std::fs::write(path.join("plan.0/more"), "").unwrap(),
-            |path| std::fs::remove_dir_all(path.join("plan.0")).unwrap(),
-            |path| {
-                let mode = std::fs::Permissions::from_mode(0o600);
-                std::fs::set_permissions(path.join("plan.0/plan.toml"), mode).unwrap();
+        let leave: [fn(&Dir) -> io::Result<()>; 6] = [
+            |dir| dir.write("more", ""),
+            |dir| dir.write("plan.0/more", ""),
+            |dir| dir.remove_dir_all("plan.0"),
+            |dir| dir.set_permissions(PLAN, Permissions::from_mode(0o600)),
+            |dir| {
+                dir.remove_file(PLAN)?;
+                dir.symlink_contents("/etc/passwd", PLAN)
             },
-            |path| {
-                std::fs::remove_file(path.join("plan.0/plan.toml")).unwrap();
-                std::os::unix::fs::symlink("/etc/passwd", path.join("plan.0/plan.toml")).unwrap();
-            },
-            |path| {
-                std::fs::hard_link(path.join("plan.0/plan.toml"), path.with_extension("link"))
-                    .unwrap();
+            |dir| {
+                dir.rename(PLAN, dir, "moved")?;
+                dir.hard_link("moved", dir, PLAN)
             },
         ];
         for left in leave {
-            let path = temp.path().join(&directory.name);
-            assert!(plan(&path).exists());
-            left(&path);
+            assert!(directory.dir.exists(PLAN));
+            left(&directory.dir).unwrap();
             assert!(directory.emptied().is_none());
-            directory = PrivateDirectory::with_plan(&scratch, b"").unwrap();
+            directory = make();
         }
     }
 }
