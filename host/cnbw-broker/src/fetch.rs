@@ -220,13 +220,21 @@ impl Fetcher {
 
 pub(crate) fn parse(url: &str) -> Result<Address, FetchError> {
     Address::parse(url).map_err(|error| FetchError {
-        // What is no address may have a password in it.
-        url: shown(url.split(['?', '@']).next().unwrap_or_default()),
+        url: shown_text(url),
         kind: FetchErrorKind::Address {
             rule: error.to_string(),
         },
         tried: Vec::new(),
     })
+}
+
+/// What is no address, fit to be shown: there may be a password in it, and secrets in its query.
+fn shown_text(url: &str) -> String {
+    let text = url.split('?').next().unwrap_or_default();
+    match text.rsplit_once('@') {
+        Some((_, rest)) => shown(&format!("…@{rest}")),
+        None => shown(text),
+    }
 }
 
 fn fetched(blob: Blob, url: Option<String>) -> (File, Fetched) {

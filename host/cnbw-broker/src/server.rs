@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cap_std::fs::Dir;
 use rustix::fd::{AsFd as _, OwnedFd};
 
-use crate::error::chain;
+use crate::error::{FetchError, chain};
 use crate::fetch::Fetcher;
 use crate::jail;
 use crate::options::BrokerOptions;
@@ -95,6 +95,7 @@ fn work(fetcher: &Arc<Fetcher>, socket: &Arc<OwnedFd>) -> Result<(), ProtocolErr
 }
 
 fn answer_all(fetcher: &Fetcher, socket: &OwnedFd, take: &Mutex<Receiver<Request>>) {
+    let _vigil = Vigil;
     loop {
         let next = take.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(request) = next else {
@@ -122,8 +123,57 @@ fn answer(fetcher: &Fetcher, socket: &OwnedFd, request: Request) -> Result<(), P
         id: request.id,
         result,
     };
-    match &file {
+    let sent = match &file {
         Some(file) => protocol::send(socket.as_fd(), &reply, &[file.as_fd()]),
         None => protocol::send(socket.as_fd(), &reply, &[]),
+    };
+    match sent {
+        // Faults of many mirrors together. Whoever asked waits for an answer all the same.
+        Err(ProtocolError::TooLarge) => protocol::send(socket.as_fd(), &shortened(reply), &[]),
+        other => other,
+    }
+}
+
+/// An answer without what went wrong at mirrors.
+fn shortened(reply: Reply) -> Reply {
+    let result = reply.result.map_err(|error| FetchError {
+        tried: vec!["what went wrong at mirrors before is too long to be told".to_owned()],
+        ..error
+    });
+    Reply { result, ..reply }
+}
+
+/// Ends the process with a thread that fails: somebody waits for the answer that it owes.
+struct Vigil;
+
+impl Drop for Vigil {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::FetchErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_loses_what_mirrors_said() {
+        let error = FetchError {
+            url: "https://a.io/".to_owned(),
+            kind: FetchErrorKind::Offline,
+            tried: vec!["x".repeat(10_000); 10],
+        };
+        let reply = Reply {
+            id: 7,
+            result: Err(error),
+        };
+        let short = shortened(reply);
+        let error = short.result.unwrap_err();
+        assert_eq!((short.id, error.kind), (7, FetchErrorKind::Offline));
+        assert_eq!(error.tried.len(), 1);
     }
 }

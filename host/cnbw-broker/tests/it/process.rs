@@ -53,6 +53,9 @@ fn files_and_documents_come_as_descriptors_for_reading() {
         matches!(error.kind, FetchErrorKind::Address { .. }),
         "{error}"
     );
+    // Names are looked up inside the jail, too.
+    let by_name = format!("http://localhost:{}/", server.server.port());
+    assert_eq!(client.lookup(&by_name).unwrap().1.url, by_name);
     // It still works after all that.
     assert!(client.fetch(request(&server.url("/"), &content)).is_ok());
 }
