@@ -1,7 +1,8 @@
 //! The `cnbw` command.
 //!
-//! One program with three faces: the command that people type, the lifecycle's phases (by the name under which it is
-//! started, or as `cnbw lifecycle PHASE`), and the worker process that runs guests.
+//! One program with four faces: the command that people type, the lifecycle's phases (by the name under which it is
+//! started, or as `cnbw lifecycle PHASE`), the worker process that runs guests, and the
+//! broker process that downloads for them.
 
 mod args;
 mod build;
@@ -28,11 +29,12 @@ use crate::args::{Cli, Command};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments
-        .get(1)
-        .is_some_and(|first| first == cnbw_sandbox::WORKER_ARGUMENT)
-    {
+    let first = arguments.get(1);
+    if first.is_some_and(|first| first == cnbw_sandbox::WORKER_ARGUMENT) {
         return cnbw_sandbox::worker_main();
+    }
+    if first.is_some_and(|first| first == cnbw_broker::BROKER_ARGUMENT) {
+        return cnbw_broker::broker_main();
     }
     if let Some(code) = lifecycle::start(&arguments, environment::all) {
         return code;
